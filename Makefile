@@ -1,0 +1,49 @@
+# What there is to do here. `make` alone lists it.
+# Every target works from a fresh clone; the first build takes minutes, later ones seconds.
+
+CARGO ?= cargo
+# Arguments for `make run` and `make demo`: make run ARGS="status --store sqlite:telemetra.db"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: demo test check bench build run fmt fmt-check lint deny clean help toolchain
+
+demo: build ## Show it: generated chat, live windows and moments on a local page; Ctrl-C stops it
+	@$(CARGO) run --quiet --release --locked -p telemetra -- demo $(ARGS)
+
+test: toolchain ## All tests, the ones with a real binary included
+	$(CARGO) test --workspace --locked
+
+check: fmt-check lint ## Before each commit: layout, lints, unit tests, tidy; under a minute when warm
+	$(CARGO) test --quiet --workspace --locked --lib
+	$(CARGO) test --quiet --locked -p telemetra --test it tidy
+
+bench: toolchain ## Events per CPU-second and peak memory, stage by stage (docs/performance.md)
+	$(CARGO) bench --locked -p telemetra
+
+build: toolchain ## Release build
+	$(CARGO) build --release --locked -p telemetra
+
+run: build ## Run the release build with ARGS="…"
+	@$(CARGO) run --quiet --release --locked -p telemetra -- $(ARGS)
+
+fmt: ## Lay the code out
+	$(CARGO) fmt --all
+
+fmt-check:
+	$(CARGO) fmt --all --check
+
+lint: toolchain ## Clippy, every warning an error
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+deny: ## Licences, advisories and sources of dependencies (needs cargo-deny)
+	$(CARGO) deny --locked check
+
+clean: ## Remove what was built
+	$(CARGO) clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+toolchain:
+	@scripts/bootstrap.sh
