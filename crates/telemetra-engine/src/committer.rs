@@ -1,0 +1,99 @@
+//! One commit in flight: the sink works on a thread of its own while the next batch is read and folded.
+//!
+//! What a commit came to is known only after [`Committer::settle`]; a reply in doubt is resolved there by
+//! reading the attempt back, never by guessing.
+
+use std::thread::JoinHandle;
+
+use telemetra_core::logic::Logic;
+
+use crate::sink::{Commit, Sink, SinkError};
+
+/// Where the sink works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitMode {
+    /// On the caller's thread, when the commit is submitted. Deterministic: for the simulator.
+    Inline,
+    /// On a thread of its own.
+    Threaded,
+}
+
+/// Holds the sink and at most one commit in flight.
+pub struct Committer<L: Logic, K> {
+    mode: CommitMode,
+    state: State<L, K>,
+}
+
+type Done<L, K> = (K, Commit<<L as Logic>::Rows>, Result<(), SinkError>);
+
+enum State<L: Logic, K> {
+    Ready(K),
+    Running(JoinHandle<Done<L, K>>),
+    Done(Box<Done<L, K>>),
+    /// Only while one of the calls below moves the sink.
+    Moving,
+}
+
+impl<L: Logic, K: Sink<L> + 'static> Committer<L, K> {
+    /// A committer with nothing in flight.
+    pub fn new(sink: K, mode: CommitMode) -> Self {
+        Self { mode, state: State::Ready(sink) }
+    }
+
+    /// The sink; the commit before must be settled.
+    pub fn sink(&mut self) -> &mut K {
+        match &mut self.state {
+            State::Ready(sink) => sink,
+            _ => unreachable!("the sink is used only after the commit in flight is settled"),
+        }
+    }
+
+    /// Gives a commit to the sink.
+    pub fn submit(&mut self, commit: Commit<L::Rows>) {
+        let State::Ready(mut sink) = std::mem::replace(&mut self.state, State::Moving) else {
+            unreachable!("a commit is submitted only after the one before is settled")
+        };
+        let work = move || {
+            let result = sink.commit(&commit);
+            (sink, commit, result)
+        };
+        self.state = match self.mode {
+            CommitMode::Inline => State::Done(Box::new(work())),
+            CommitMode::Threaded => State::Running(std::thread::spawn(work)),
+        };
+    }
+
+    /// Waits for the commit in flight. `None` if there was none, else whether it is known applied.
+    ///
+    /// # Errors
+    /// Those of the sink, `NotApplied` excepted; after `Retry`-like errors the outcome is still in doubt and
+    /// `settle` must be called again.
+    pub fn settle(&mut self) -> Option<Result<bool, SinkError>> {
+        let (mut sink, commit, result) = match std::mem::replace(&mut self.state, State::Moving) {
+            State::Running(handle) => match handle.join() {
+                Ok(done) => done,
+                Err(panic) => std::panic::resume_unwind(panic),
+            },
+            State::Done(done) => *done,
+            other => {
+                self.state = other;
+                return None;
+            }
+        };
+        let known = match result {
+            Ok(()) => Ok(true),
+            Err(SinkError::NotApplied(_)) => Ok(false),
+            Err(SinkError::InDoubt(doubt)) => match sink.was_applied(commit.batch_id, commit.attempt) {
+                Err(SinkError::NotApplied(_) | SinkError::InDoubt(_) | SinkError::Busy(_)) => {
+                    let again = Err(SinkError::InDoubt(doubt.clone()));
+                    self.state = State::Done(Box::new((sink, commit, again)));
+                    return Some(Err(SinkError::InDoubt(doubt)));
+                }
+                known => known,
+            },
+            Err(other) => Err(other),
+        };
+        self.state = State::Ready(sink);
+        Some(known)
+    }
+}

@@ -1,0 +1,94 @@
+//! Offsets that the source no longer holds.
+//!
+//! A gap below `next_offset` changes no sum: the open windows are closed early (see `restore`). A gap above it
+//! stops the job with the exact offsets, unless told to record it and go on.
+
+use std::ops::Range;
+
+use crate::{
+    error::JobError,
+    ids::{Offset, PartitionId},
+    plan::Plan,
+    progress::Progress,
+    sink::Gap,
+    source::{Input, PartitionView},
+};
+
+/// Passes the gaps that now lie right at the next offsets: moves `after` beyond them and returns them. Gaps tile
+/// a partition together with the ranges read.
+///
+/// # Errors
+/// [`JobError::Halted`] with the exact offsets if gaps are not to be skipped.
+pub fn pass_gaps(
+    after: &mut Progress,
+    plan: &Plan,
+    inputs: &[Input],
+    skip_gaps: bool,
+) -> Result<Vec<Gap>, JobError> {
+    let mut gaps = Vec::new();
+    for view in plan.views.values() {
+        let partition = after.partitions.get_mut(&view.id).expect("a planned partition is known");
+        for gap in &view.gaps {
+            if !gap.contains(&partition.next) {
+                continue;
+            }
+            let offsets = partition.next..gap.end;
+            if !skip_gaps {
+                return Err(JobError::Halted(halt_message(inputs, view.id, &offsets)));
+            }
+            partition.next = gap.end;
+            gaps.push(Gap {
+                partition: view.id,
+                offsets,
+                cause: "no longer held by the source".into(),
+                in_replay: false,
+            });
+        }
+    }
+    Ok(gaps)
+}
+
+/// The gaps in what a restart would have to read again.
+pub fn replay_gaps(progress: &Progress, views: &[PartitionView]) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    let mut unlisted: std::collections::BTreeMap<PartitionId, Range<Offset>> = progress
+        .partitions
+        .iter()
+        .filter(|(_, partition)| partition.replay < partition.next)
+        .map(|(&id, partition)| (id, partition.replay..partition.next))
+        .collect();
+    for view in views {
+        let Some(replayed) = unlisted.remove(&view.id) else { continue };
+        for gap in &view.gaps {
+            let offsets = gap.start.max(replayed.start)..gap.end.min(replayed.end);
+            if offsets.start < offsets.end {
+                gaps.push(Gap { partition: view.id, offsets, cause: CAUSE.into(), in_replay: true });
+            }
+        }
+        if view.end < replayed.end && view.gaps.iter().all(|gap| gap.end <= view.end) {
+            let offsets = view.end.max(replayed.start)..replayed.end;
+            gaps.push(Gap { partition: view.id, offsets, cause: CAUSE.into(), in_replay: true });
+        }
+    }
+    gaps.extend(unlisted.into_iter().map(|(partition, offsets)| Gap {
+        partition,
+        offsets,
+        cause: CAUSE.into(),
+        in_replay: true,
+    }));
+    gaps
+}
+
+const CAUSE: &str = "no longer held by the source when it was to be replayed";
+
+fn halt_message(inputs: &[Input], id: PartitionId, offsets: &Range<Offset>) -> String {
+    let place = inputs.get(id.input as usize).map_or("", |input| input.place.as_str());
+    format!(
+        "{place}, partition {}: offsets {}..{} ({} records) were not read and are no longer there; restore them, \
+         or go on without them by --on-gap=record, which lists them in the ledger",
+        id.partition,
+        offsets.start,
+        offsets.end,
+        offsets.end - offsets.start
+    )
+}

@@ -1,0 +1,182 @@
+//! Where records come from.
+//!
+//! A source lists partitions, cuts ranges of them into splits and opens a range for reading. It translates
+//! offsets to its own places and knows nothing of what a record means. Two implementations read for real
+//! (folders, Kafka); `sim` has one in memory.
+
+use std::{ops::Range, sync::Arc};
+
+use crate::ids::{Offset, PartitionId};
+
+/// An input of the pipeline, as the tables name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// The input's name: the `input` column.
+    pub name: &'static str,
+    /// Kafka topic; `None` for a folder.
+    pub topic: Option<String>,
+    /// What to print: the topic's name or the folder's path.
+    pub place: String,
+}
+
+/// What a source knows of one partition at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionView {
+    /// Which partition.
+    pub id: PartitionId,
+    /// First offset not yet available; everything below it can be read now, gaps excepted.
+    pub end: Offset,
+    /// Offset ranges below `end` that the source no longer holds, ascending.
+    pub gaps: Vec<Range<Offset>>,
+    /// Whether it is a folder: without an event it still holds the watermark until it is idle, and its idle
+    /// time-out follows from the event-time spans of its files.
+    pub is_folder: bool,
+    /// A file of a folder read in event-time order: when nothing of it is unread it holds nobody, its
+    /// clock lives on in partition 0 of its input, and partition 0 holds nobody while it is unread.
+    pub is_file_of_folder: bool,
+}
+
+/// A piece of a partition that lies in one file; what the ledger records of it. Kafka has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Place in the partition's recorded sequence, from 0.
+    pub seq: u32,
+    /// File name inside the folder (lossless only for UTF-8 names; others are not read).
+    pub file: String,
+    /// First decoded byte, and first byte no longer part of it.
+    pub bytes: Range<u64>,
+    /// Physical line, from 1, at which it begins.
+    pub line: u64,
+    /// Offset of its first record.
+    pub first_offset: Offset,
+    /// Records in it.
+    pub records: u64,
+    /// Fingerprint of the file's decoded bytes `[0, bytes.end)`, hex.
+    pub fingerprint: String,
+    /// Smallest and largest event time folded from it so far, milliseconds; late events do not count.
+    pub span_ms: Option<(i64, i64)>,
+}
+
+/// Where a partition stood when the job last committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// Which partition.
+    pub id: PartitionId,
+    /// First offset that will be read again.
+    pub replay: Offset,
+    /// First offset that was not yet read.
+    pub next: Offset,
+    /// All segments recorded for it, by `seq`.
+    pub segments: Vec<Segment>,
+}
+
+/// Where records come from.
+pub trait Source: Send + Sync {
+    /// The inputs, in the order of their numbers.
+    fn inputs(&self) -> &[Input];
+
+    /// Takes up recorded sequences and positions; called once, before the first `poll`, also for a new job
+    /// (then with an empty list).
+    ///
+    /// # Errors
+    /// [`SourceError::Halt`] if what is there contradicts what was recorded.
+    fn resume(&mut self, positions: &[Resume]) -> Result<(), SourceError>;
+
+    /// Looks for new partitions and records. `now_ms` is the wall clock.
+    ///
+    /// # Errors
+    /// [`SourceError::Retry`] while the source is away.
+    fn poll(&mut self, now_ms: i64) -> Result<Vec<PartitionView>, SourceError>;
+
+    /// Cuts `from..` of a partition into consecutive ranges, at most `pieces` of about equal size, that hold
+    /// exactly `records` records if so many are available, but stop at the first record boundary at or after
+    /// `bytes` bytes. Never empty if something is available and `records > 0`. Offsets, not only records, are
+    /// what Kafka counts.
+    ///
+    /// # Errors
+    /// As `poll`.
+    fn cut(
+        &mut self,
+        partition: PartitionId,
+        from: Offset,
+        records: u64,
+        bytes: u64,
+        pieces: usize,
+    ) -> Result<Vec<Range<Offset>>, SourceError>;
+
+    /// Offsets in `range` at which the events ahead must be looked at before they are read, because a file
+    /// begins there. Kafka has none.
+    fn beginnings(&self, partition: PartitionId, range: Range<Offset>) -> Vec<Offset>;
+
+    /// Opens a range for reading; called from worker threads.
+    ///
+    /// # Errors
+    /// [`SourceError::Changed`] if it is no longer what was cut.
+    fn open(
+        &self,
+        partition: PartitionId,
+        range: Range<Offset>,
+    ) -> Result<Box<dyn RangeReader + '_>, SourceError>;
+
+    /// The recorded segments that hold `range`, ascending; empty for Kafka. `span_ms` is left `None`.
+    fn segments(&self, partition: PartitionId, range: Range<Offset>) -> Vec<Segment>;
+
+    /// Told after each commit known applied: nothing below `replay` will be read again.
+    fn committed(&mut self, partition: PartitionId, replay: Offset, next: Offset);
+}
+
+/// Reads one range in order.
+pub trait RangeReader {
+    /// Replaces what `chunk` holds by the next records; `false` at the end of the range.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    fn next_chunk(&mut self, chunk: &mut Chunk) -> Result<bool, SourceError>;
+}
+
+/// Some records of one range, from one file.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    /// The bytes that hold the records.
+    pub bytes: Vec<u8>,
+    /// The records, ascending by offset. Offsets without a record are simply missing.
+    pub records: Vec<Span>,
+    /// File name inside the folder; `None` for Kafka.
+    pub file: Option<Arc<str>>,
+    /// `seq` of the segment the records lie in; 0 for Kafka.
+    pub segment: u32,
+}
+
+/// One record in a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The record's offset.
+    pub offset: Offset,
+    /// Physical line, from 1, on which it starts; 0 for Kafka.
+    pub line: u64,
+    /// Its bytes in the chunk, `start..end`, without the line end.
+    pub start: u32,
+    /// See `start`.
+    pub end: u32,
+    /// It is longer than [`telemetra_core::limits::RECORD_BYTES_MAX`], the rest was skipped.
+    pub truncated: bool,
+}
+
+/// Why a source could not do what it was asked, one variant per decision.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The source is away or busy: drop the batch, wait, try again.
+    #[error("{what}: {source}")]
+    Retry {
+        /// What was tried, with the place.
+        what: String,
+        /// Why it failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What was planned is no longer there as it was: drop the batch and plan anew.
+    #[error("{0}")]
+    Changed(String),
+    /// Going on could lose or double records: stop, with the place and the way on.
+    #[error("{0}")]
+    Halt(String),
+}
