@@ -1,0 +1,93 @@
+//! Cutting a partition into ranges: exact in records, with borders where opening is a seek.
+
+use std::ops::Range;
+
+use telemetra_engine::ids::Offset;
+
+use super::{index::Point, sequence::Piece};
+
+/// A record boundary and how many decoded bytes lie before it, counted from some common place.
+type Border = (Offset, u64);
+
+/// Cuts `from..end` of `pieces` into at most `parts` ranges that hold `records` records, but end at the first
+/// index point at or behind `bytes` bytes.
+pub(crate) fn cut(
+    pieces: &[Piece],
+    from: Offset,
+    end: Offset,
+    records: u64,
+    bytes: u64,
+    parts: usize,
+) -> Vec<Range<Offset>> {
+    let end = end.min(from.saturating_add(records));
+    if from >= end {
+        return Vec::new();
+    }
+    let borders = borders(pieces, from, end);
+    let first = bytes_before(pieces, from);
+    let stop =
+        borders.iter().position(|border| border.1 - first >= bytes.max(1)).unwrap_or(borders.len() - 1);
+    let borders = &borders[..=stop];
+    let total = borders[stop].1 - first;
+    let mut ranges = Vec::with_capacity(parts);
+    let mut at = from;
+    for part in 1..parts.max(1) as u64 {
+        let wanted = first + total * part / parts as u64;
+        let border = borders.partition_point(|border| border.1 < wanted).min(stop);
+        if border == stop {
+            break;
+        }
+        if borders[border].0 > at {
+            ranges.push(at..borders[border].0);
+            at = borders[border].0;
+        }
+    }
+    ranges.push(at..borders[stop].0);
+    ranges
+}
+
+/// Where ranges may end: index points of plain files, ends of files, and `end`.
+fn borders(pieces: &[Piece], from: Offset, end: Offset) -> Vec<Border> {
+    let mut borders = Vec::new();
+    let mut before = 0;
+    for piece in pieces {
+        let body = &piece.body;
+        if !body.is_compressed {
+            let inner = body.points.iter().skip(1);
+            let border =
+                |point: &Point| (piece.first + point.record, before + (point.byte - body.bytes.start));
+            borders.extend(inner.map(border).filter(|border| border.0 > from && border.0 < end));
+        }
+        before += body.length();
+        if piece.end() > from && piece.end() < end {
+            borders.push((piece.end(), before));
+        }
+    }
+    borders.push((end, bytes_before(pieces, end)));
+    borders
+}
+
+/// Decoded bytes before a record, counted from the first piece: exact at points, in proportion between them.
+fn bytes_before(pieces: &[Piece], offset: Offset) -> u64 {
+    let mut before = 0;
+    for piece in pieces {
+        let body = &piece.body;
+        let length = body.length();
+        if piece.end() <= offset {
+            before += length;
+            continue;
+        }
+        let record = offset - piece.first;
+        let at = body.points.partition_point(|point| point.record <= record);
+        let (low_record, low) = at.checked_sub(1).map_or((0, body.bytes.start), |at| {
+            let point = body.points[at];
+            (point.record, point.byte)
+        });
+        let (high_record, high) =
+            body.points.get(at).map_or((body.records, body.bytes.end), |point| (point.record, point.byte));
+        let share =
+            u128::from(high - low) * u128::from(record - low_record) / u128::from(high_record - low_record);
+        return before + (low - body.bytes.start) + share as u64;
+    }
+    before
+}

@@ -1,0 +1,256 @@
+//! The index pass: a settled file is read once whole before its records get offsets.
+//!
+//! It yields what makes a plan exact (record counts), a seek cheap (points) and a file known (fingerprint),
+//! and verifies compressed files to their end. A file that changes under the pass is not indexed.
+
+use std::{
+    io,
+    ops::Range,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use super::{
+    decompress::{Decoder, fill, is_corrupt},
+    fingerprint::{Fingerprint, Fingerprinter},
+    limits::{DECODED_BYTES_MAX, POINT_BYTES, RATIO_FREE_BYTES, RATIO_MAX},
+    lines::{BOM, LineCounter},
+    stamp::Stamp,
+};
+
+/// A place at which a line begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Point {
+    /// Decoded byte in the file.
+    pub(crate) byte: u64,
+    /// Physical line, from 1.
+    pub(crate) line: u64,
+    /// Records of the section before it.
+    pub(crate) record: u64,
+}
+
+/// A run of a file's decoded bytes: the whole file, or what was added to one that grew.
+#[derive(Debug)]
+pub(crate) struct Section {
+    /// Decoded bytes.
+    pub(crate) bytes: Range<u64>,
+    /// Records in it.
+    pub(crate) records: u64,
+    /// Fingerprint of `[0, bytes.end)`.
+    pub(crate) fingerprint: Fingerprint,
+    /// Places to begin reading, ascending, the section's own beginning first.
+    pub(crate) points: Vec<Point>,
+}
+
+/// A file that was read whole.
+#[derive(Debug)]
+pub(crate) struct Indexed {
+    /// The stamp it had before and after.
+    pub(crate) stamp: Stamp,
+    /// Whether going to a byte means decoding all before it.
+    pub(crate) is_compressed: bool,
+    /// One section per boundary that the file reaches, and one for what follows, unless nothing does.
+    pub(crate) sections: Vec<Section>,
+}
+
+/// Why a file was not indexed.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// It is no longer there.
+    Vanished,
+    /// It was touched meanwhile.
+    Touched,
+    /// It could not be read; perhaps later.
+    Unreadable(io::Error),
+    /// What it holds is not to be read, until it changes.
+    Unfit(String),
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Refusal {
+        match error.kind() {
+            io::ErrorKind::NotFound => Refusal::Vanished,
+            _ => Refusal::Unreadable(error),
+        }
+    }
+}
+
+/// Reads a file whole, beginning a new section at each of `boundaries` (ascending decoded bytes).
+///
+/// # Errors
+/// See [`Refusal`].
+pub(crate) fn index(path: &Path, boundaries: &[u64], done: &AtomicU64) -> Result<Indexed, Refusal> {
+    let (mut decoder, stamp) = Decoder::open(path)?;
+    let is_compressed = decoder.is_compressed();
+    let mut pass = Pass::default();
+    let mut boundaries = boundaries.iter().copied().filter(|&byte| byte > 0).peekable();
+    let mut buffer = vec![0; POINT_BYTES];
+    loop {
+        let room =
+            boundaries.peek().map_or(POINT_BYTES as u64, |end| end - pass.byte).min(POINT_BYTES as u64);
+        let held = match fill(&mut decoder, &mut buffer[..room as usize]) {
+            Err(error) if is_compressed && is_corrupt(&error) => {
+                let byte = pass.byte;
+                return Err(Refusal::Unfit(format!(
+                    "compressed data corrupt or cut off after byte {byte}: {error}"
+                )));
+            }
+            held => held?,
+        };
+        pass.take(&buffer[..held]);
+        done.fetch_add(held as u64, Ordering::Relaxed);
+        if is_compressed {
+            judge_size(pass.byte, stamp.size)?;
+        }
+        if boundaries.next_if_eq(&pass.byte).is_some() {
+            pass.end_section();
+        } else if (held as u64) < room {
+            break;
+        }
+    }
+    if pass.byte > pass.begin {
+        pass.end_section();
+    }
+    if decoder.stamp()? != stamp {
+        return Err(Refusal::Touched);
+    }
+    Ok(Indexed { stamp, is_compressed, sections: pass.sections })
+}
+
+/// Refuses what expands beyond reason.
+fn judge_size(decoded: u64, stored: u64) -> Result<(), Refusal> {
+    if decoded > DECODED_BYTES_MAX || (decoded > RATIO_FREE_BYTES && decoded / RATIO_MAX > stored) {
+        let hint = format!("more than {RATIO_MAX} times its size, or {} GiB", DECODED_BYTES_MAX >> 30);
+        return Err(Refusal::Unfit(format!(
+            "{stored} bytes expand to {hint}: decompress it to have it read"
+        )));
+    }
+    Ok(())
+}
+
+/// An index pass under way.
+struct Pass {
+    byte: u64,
+    begin: u64,
+    counter: LineCounter,
+    hash: Fingerprinter,
+    points: Vec<Point>,
+    sections: Vec<Section>,
+}
+
+impl Default for Pass {
+    fn default() -> Pass {
+        let points = vec![Point { byte: 0, line: 1, record: 0 }];
+        let (counter, hash) = (LineCounter::default(), Fingerprinter::default());
+        Pass { byte: 0, begin: 0, counter, hash, points, sections: Vec::new() }
+    }
+}
+
+impl Pass {
+    fn take(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        let text = if self.byte == 0 { bytes.strip_prefix(BOM).unwrap_or(bytes) } else { bytes };
+        let dropped = (bytes.len() - text.len()) as u64;
+        if let Some(end) = self.counter.count(text) {
+            let byte = self.byte + dropped + end as u64;
+            self.points.push(Point { byte, line: self.counter.lines + 1, record: self.counter.records });
+        }
+        self.byte += bytes.len() as u64;
+    }
+
+    fn end_section(&mut self) {
+        let next = Point { byte: self.byte, line: self.counter.lines + 1, record: 0 };
+        let records = self.counter.end_section();
+        let mut points = std::mem::replace(&mut self.points, vec![next]);
+        points.retain(|point| point.record < records);
+        points.shrink_to_fit();
+        let (bytes, fingerprint) = (self.begin..self.byte, self.hash.so_far());
+        self.begin = self.byte;
+        self.sections.push(Section { bytes, records, fingerprint, points });
+    }
+}
+
+/// A file to index.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// Its name.
+    pub(crate) name: Arc<str>,
+    /// Where sections begin beside byte 0.
+    pub(crate) boundaries: Vec<u64>,
+}
+
+/// How far to index ahead. Shared by the threads of one pass.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    /// Records wanted.
+    pub(crate) records: u64,
+    /// Decoded bytes that are enough even if they hold fewer records.
+    pub(crate) bytes: u64,
+}
+
+/// Indexes `jobs` in order on `threads` threads until the budget is used up; returns the outcomes of those
+/// begun, which are the first ones, in their order.
+pub(crate) fn index_all(
+    folder: &Path,
+    jobs: &[Job],
+    budget: &Budget,
+    threads: usize,
+    done: &AtomicU64,
+) -> Vec<Result<Indexed, Refusal>> {
+    let (next, records, bytes) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let outcomes = Mutex::new(Vec::new());
+    let work = || {
+        while records.load(Ordering::Relaxed) < budget.records && bytes.load(Ordering::Relaxed) < budget.bytes
+        {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(job) = jobs.get(at) else { return };
+            let outcome = index(&folder.join(&*job.name), &job.boundaries, done);
+            if let Ok(Indexed { sections, .. }) = &outcome {
+                records.fetch_add(sections.iter().map(|section| section.records).sum(), Ordering::Relaxed);
+                bytes.fetch_add(sections.last().map_or(0, |section| section.bytes.end), Ordering::Relaxed);
+            }
+            outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((at, outcome));
+        }
+    };
+    if jobs.len() == 1 || threads <= 1 {
+        work();
+    } else {
+        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    }
+    let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    outcomes.sort_unstable_by_key(|outcome| outcome.0);
+    outcomes.into_iter().map(|outcome| outcome.1).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sections(text: &str, boundaries: &[u64]) -> Vec<(Range<u64>, u64, u64)> {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("a");
+        std::fs::write(&path, text).expect("written");
+        let indexed = index(&path, boundaries, &AtomicU64::new(0)).expect("indexed");
+        let shown = |section: &Section| {
+            let line = section.points.first().map_or(0, |point| point.line);
+            (section.bytes.clone(), section.records, line)
+        };
+        indexed.sections.iter().map(shown).collect()
+    }
+
+    #[test]
+    fn sections_begin_at_boundaries() {
+        assert_eq!(sections("", &[]), []);
+        assert_eq!(sections("a\n\nb", &[]), [(0..4, 2, 1)]);
+        assert_eq!(sections("a\nb\nc\n", &[4]), [(0..4, 2, 1), (4..6, 1, 3)]);
+        // The boundary cuts a line: what was added is a record of its own on the same line.
+        assert_eq!(sections("a\nbc\n", &[3]), [(0..3, 2, 1), (3..5, 1, 2)]);
+        // Nothing was added, or the file is shorter than it was.
+        assert_eq!(sections("a\n", &[2]), [(0..2, 1, 1)]);
+        assert_eq!(sections("a\n", &[4]), [(0..2, 1, 1)]);
+        assert_eq!(sections("\u{feff}\r\na\n", &[]), [(0..7, 1, 1)]);
+    }
+}

@@ -1,0 +1,427 @@
+//! One folder: its files, the sequences they make, and what is known by content.
+//!
+//! A poll goes look → release what changed → index → take in → arrange. Invariant: every piece in a sequence
+//! comes from an index pass of this process that read the whole file, and its content is in `contents`.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
+};
+
+use telemetra_engine::{ids::Offset, source::SourceError};
+
+use super::{
+    entry::{Content, Entries, Lost, State},
+    fingerprint::Fingerprint,
+    index::{Budget, Indexed, Job, Refusal, Section, index_all},
+    limits::AHEAD_BYTES,
+    report::{Duplicate, Newest},
+    sequence::{Body, Missing, Piece, Sequence},
+    settle::{Rule, Waiting},
+    source::FolderOrder,
+};
+
+/// How far the content under a name is known: what was added behind it is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// Partition that holds its last piece.
+    pub(crate) partition: u32,
+    /// Decoded bytes known.
+    pub(crate) end: u64,
+    /// Their fingerprint.
+    pub(crate) fingerprint: Fingerprint,
+}
+
+/// One folder.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// When files may be read.
+    pub(crate) rule: Rule,
+    /// Where new files go.
+    pub(crate) order: FolderOrder,
+    /// Records to index ahead of reading.
+    pub(crate) ahead_records: u64,
+    /// Threads of an index pass.
+    pub(crate) threads: usize,
+    /// Its files.
+    pub(crate) entries: Entries,
+    /// Its partitions; 0 is always there.
+    pub(crate) sequences: BTreeMap<u32, Sequence>,
+    /// Number of the next partition.
+    pub(crate) next_partition: u32,
+    /// What is known of each name.
+    pub(crate) heads: HashMap<Arc<str>, Head>,
+    /// What is in a sequence, or was read.
+    pub(crate) contents: HashSet<Content>,
+    /// Files that held what another one held.
+    pub(crate) duplicates: Newest<Duplicate>,
+    /// Decoded bytes indexed so far, by all passes.
+    pub(crate) indexed_bytes: Arc<AtomicU64>,
+}
+
+impl Folder {
+    /// Looks for files and takes in what may be read.
+    ///
+    /// # Errors
+    /// `Retry` if the folder is away, `Halt` if a file in the midst of being read has other content.
+    pub(crate) fn poll(&mut self, now_ms: i64) -> Result<(), SourceError> {
+        let failed = self
+            .sequences
+            .values()
+            .flat_map(|sequence| &sequence.pieces)
+            .filter(|piece| piece.body.has_failed());
+        let suspects: HashSet<_> = failed.map(|piece| piece.body.at.clone()).collect();
+        let lost = self.entries.look(&self.path, self.rule, &suspects, now_ms).map_err(|error| {
+            let what = format!("reading the folder {}", self.path.display());
+            SourceError::Retry { what, source: Box::new(error) }
+        })?;
+        self.sequences.values_mut().for_each(Sequence::unpin_failed);
+        self.follow_renames(&lost);
+        self.release(&lost, &suspects);
+        // A file whose old content was read to its end is indexed twice: as grown, then as new.
+        while self.index_ahead(now_ms)? {}
+        Ok(())
+    }
+
+    /// Finds files in the midst of being read, or grown since, under a new name by their inodes.
+    fn follow_renames(&mut self, lost: &Lost) {
+        if lost.is_empty() {
+            return;
+        }
+        let entries = self.entries.all.iter();
+        let names: HashMap<_, _> =
+            entries.map(|(name, entry)| ((entry.stamp.dev, entry.stamp.ino), name.clone())).collect();
+        for (old, stamp) in lost.gone.iter().chain(&lost.changed) {
+            let Some(name) =
+                names.get(&(stamp.dev, stamp.ino)).filter(|name| !self.heads.contains_key(*name))
+            else {
+                continue;
+            };
+            let Some(head) = self.heads.get(old).copied() else { continue };
+            let Some(entry) = self.entries.all.get_mut(name).filter(|entry| entry.stamp.size >= stamp.size)
+            else {
+                continue;
+            };
+            if entry.stamp == *stamp {
+                entry.state = State::Taken;
+            }
+            self.heads.remove(old);
+            self.heads.insert(name.clone(), head);
+            for piece in self.sequences.values_mut().flat_map(|sequence| &mut sequence.pieces) {
+                if piece.body.at == *old {
+                    piece.body = Arc::new(piece.body.renamed(name.clone()));
+                }
+            }
+        }
+    }
+
+    /// Takes what changed or went out of the sequences where it may still be taken out.
+    fn release(&mut self, lost: &Lost, suspects: &HashSet<Arc<str>>) {
+        if lost.is_empty() && suspects.is_empty() {
+            return;
+        }
+        let mut released = Vec::new();
+        for sequence in self.sequences.values_mut() {
+            released
+                .extend(sequence.arrange(Vec::new(), |body| !lost.contains(&body.at) && !body.has_failed()));
+            let next = sequence.next;
+            let is_gone = |piece: &&mut Piece| piece.end() > next && lost.gone.contains_key(&piece.body.at);
+            for piece in sequence.pieces.iter_mut().filter(is_gone) {
+                piece.missing = Some(piece.missing.unwrap_or(Missing::Since));
+            }
+        }
+        for body in released.iter().rev() {
+            self.contents.remove(&(body.bytes.end, body.fingerprint));
+            match (body.before, self.heads.get_mut(&body.at)) {
+                (Some(fingerprint), Some(head)) => {
+                    (head.end, head.fingerprint) = (body.bytes.start, fingerprint);
+                }
+                _ => drop(self.heads.remove(&body.at)),
+            }
+        }
+        // What a reader stumbled over is looked at anew, and so is a copy of what was taken out.
+        let contents = &self.contents;
+        for (name, entry) in &mut self.entries.all {
+            let is_due = match &entry.state {
+                State::Taken => suspects.contains(name),
+                State::Duplicate(content) => !released.is_empty() && !contents.contains(content),
+                _ => false,
+            };
+            if is_due {
+                entry.state = State::Ready;
+            }
+        }
+        self.drop_emptied();
+    }
+
+    /// Indexes files in the order of their names as far ahead as is needed. Whether it must be called again.
+    fn index_ahead(&mut self, now_ms: i64) -> Result<bool, SourceError> {
+        let budget = self.budget();
+        let last = self.sequences[&0].pieces.last().map(|piece| piece.body.file.clone());
+        let is_needed = |name: &Arc<str>| budget.records > 0 || last.as_ref().is_some_and(|last| name < last);
+        let ready =
+            self.entries.all.iter().filter(|(name, entry)| entry.state == State::Ready && is_needed(name));
+        let jobs: Vec<_> = ready.map(|(name, _)| self.job(name)).collect();
+        if jobs.is_empty() {
+            return Ok(false);
+        }
+        // What precedes files already in the sequence by name is taken in however much there is.
+        let budget = if budget.records > 0 { budget } else { Budget { records: u64::MAX, bytes: u64::MAX } };
+        let outcomes = index_all(&self.path, &jobs, &budget, self.threads, &self.indexed_bytes);
+        let outcomes_len = outcomes.len();
+        let mut added = Vec::new();
+        let mut again = false;
+        for (job, outcome) in jobs.iter().zip(outcomes) {
+            again |= self.take_in(&job.name, outcome, now_ms, &mut added)?;
+        }
+        let is_cut_short = outcomes_len < jobs.len();
+        self.append(added);
+        // Copies use up a pass without adding records: a poll must not end as if nothing were left.
+        Ok(again || (is_cut_short && self.budget().records > 0))
+    }
+
+    /// A file with the ends of its known pieces as boundaries.
+    fn job(&self, name: &Arc<str>) -> Job {
+        let mut boundaries = Vec::new();
+        if let Some(head) = self.heads.get(name) {
+            let pieces = self.sequences.values().flat_map(|sequence| &sequence.pieces);
+            let pieces: Vec<_> = pieces.filter(|piece| piece.body.at == *name).collect();
+            let mut known = Some((head.end, head.fingerprint));
+            while let Some((end, fingerprint)) = known.filter(|known| known.0 > 0) {
+                boundaries.insert(0, end);
+                let is_there = |body: &Body| body.bytes.end == end && body.fingerprint == fingerprint;
+                let piece = pieces.iter().find(|piece| is_there(&piece.body));
+                known = piece.and_then(|piece| Some((piece.body.bytes.start, piece.body.before?)));
+            }
+        }
+        Job { name: name.clone(), boundaries }
+    }
+
+    /// What is still to be indexed until enough is known ahead of reading.
+    fn budget(&self) -> Budget {
+        if self.order == FolderOrder::EventTime {
+            // Each file holds the watermark from the first batch on, so all must be known.
+            return Budget { records: u64::MAX, bytes: u64::MAX };
+        }
+        let sequence = &self.sequences[&0];
+        let bytes: u64 = unread(sequence).map(|piece| piece.body.length()).sum();
+        let records = self.ahead_records.saturating_sub(sequence.end().saturating_sub(sequence.next));
+        let bytes = AHEAD_BYTES.saturating_sub(bytes);
+        if bytes == 0 { Budget { records: 0, bytes } } else { Budget { records, bytes } }
+    }
+
+    /// Judges what an index pass found of a file. Whether the file must be indexed once more.
+    fn take_in(
+        &mut self,
+        name: &Arc<str>,
+        outcome: Result<Indexed, Refusal>,
+        now_ms: i64,
+        added: &mut Vec<(Option<u32>, Body)>,
+    ) -> Result<bool, SourceError> {
+        let Some(entry) = self.entries.all.get_mut(name) else { return Ok(false) };
+        let waiting = || State::Waiting(Waiting::since(now_ms));
+        let indexed = match outcome {
+            Ok(indexed) => indexed,
+            Err(refusal) => {
+                entry.state = match refusal {
+                    Refusal::Vanished | Refusal::Touched => waiting(),
+                    Refusal::Unreadable(error) => State::Unreadable(error.to_string()),
+                    Refusal::Unfit(cause) => State::Refused(cause),
+                };
+                return match self.entries.all[name].state {
+                    State::Refused(_) => self.other_content(name).map(|_| false),
+                    _ => Ok(false),
+                };
+            }
+        };
+        if indexed.stamp != entry.stamp {
+            (entry.stamp, entry.state) = (indexed.stamp, waiting());
+            return Ok(false);
+        }
+        let is_frozen = entry.is_frozen;
+        let Some(head) = self.heads.get(name).copied() else {
+            let state = self.take_new(name, indexed, added);
+            self.set(name, state);
+            return Ok(false);
+        };
+        let known =
+            |section: &Section| section.bytes.end == head.end && section.fingerprint == head.fingerprint;
+        if !indexed.sections.iter().any(known) {
+            return self.other_content(name);
+        }
+        self.refresh(name, name, &indexed);
+        let grown =
+            indexed.sections.iter().any(|section| section.bytes.start == head.end && section.records > 0);
+        let state =
+            if grown && !is_frozen { self.take_grown(name, head, indexed, added) } else { State::Taken };
+        self.set(name, state);
+        Ok(false)
+    }
+
+    fn set(&mut self, name: &str, state: State) {
+        if let Some(entry) = self.entries.all.get_mut(name) {
+            entry.state = state;
+        }
+    }
+
+    /// Takes in a file under a name that is not known.
+    fn take_new(&mut self, name: &Arc<str>, indexed: Indexed, added: &mut Vec<(Option<u32>, Body)>) -> State {
+        let Some(last) = indexed.sections.last().filter(|section| section.records > 0) else {
+            return State::Empty;
+        };
+        let content = (last.bytes.end, last.fingerprint);
+        if self.contents.contains(&content) {
+            return self.take_copy(name, content, &indexed);
+        }
+        self.contents.insert(content);
+        self.heads.insert(name.clone(), Head { partition: 0, end: content.0, fingerprint: content.1 });
+        let Indexed { stamp, is_compressed, mut sections } = indexed;
+        let section = sections.pop().expect("it was looked at above");
+        added.push((None, Body::new(name, section, None, is_compressed, stamp)));
+        State::Taken
+    }
+
+    /// Takes in what was added to a file.
+    fn take_grown(
+        &mut self,
+        name: &Arc<str>,
+        head: Head,
+        indexed: Indexed,
+        added: &mut Vec<(Option<u32>, Body)>,
+    ) -> State {
+        let Indexed { stamp, is_compressed, mut sections } = indexed;
+        let section = sections.pop().expect("a file that has grown has a section behind its head");
+        let content = (section.bytes.end, section.fingerprint);
+        self.heads.insert(name.clone(), Head { end: content.0, fingerprint: content.1, ..head });
+        if !self.contents.insert(content) {
+            self.list_duplicate(name, content);
+            return State::Duplicate(content);
+        }
+        added.push((
+            Some(head.partition),
+            Body::new(name, section, Some(head.fingerprint), is_compressed, stamp),
+        ));
+        State::Taken
+    }
+
+    /// A file that holds what is known: a copy, or a file in the midst of being read that was renamed.
+    fn take_copy(&mut self, name: &Arc<str>, content: Content, indexed: &Indexed) -> State {
+        let missing = |piece: &&Piece| {
+            piece.missing.is_some() && (piece.body.bytes.end, piece.body.fingerprint) == content
+        };
+        let mut pieces = self.sequences.values().flat_map(|sequence| &sequence.pieces);
+        if let Some(file) = pieces.find(missing).map(|piece| piece.body.at.clone()) {
+            self.refresh(&file, name, indexed);
+            if let Some(head) = self.heads.get(&file).copied() {
+                self.heads.insert(name.clone(), head);
+            }
+            return State::Taken;
+        }
+        self.list_duplicate(name, content);
+        State::Duplicate(content)
+    }
+
+    fn list_duplicate(&mut self, name: &str, content: Content) {
+        let file = self.path.join(name).display().to_string();
+        self.duplicates.push(Duplicate { file, bytes: content.0 });
+    }
+
+    /// Brings the pieces of the file named `old` up to an index pass that found them under the name `at`.
+    fn refresh(&mut self, old: &str, at: &Arc<str>, indexed: &Indexed) {
+        let pieces = self.sequences.values_mut().flat_map(|sequence| &mut sequence.pieces);
+        for piece in pieces.filter(|piece| *piece.body.at == *old) {
+            let body = &piece.body;
+            let same = |section: &&Section| {
+                section.bytes == body.bytes
+                    && section.fingerprint == body.fingerprint
+                    && section.records == body.records
+            };
+            if let Some(section) = indexed.sections.iter().find(same) {
+                piece.missing = None;
+                piece.body = Arc::new(Body {
+                    at: at.clone(),
+                    points: section.points.clone(),
+                    is_compressed: indexed.is_compressed,
+                    stamp: indexed.stamp,
+                    failed: AtomicBool::new(false),
+                    ..body.renamed(at.clone())
+                });
+            }
+        }
+    }
+
+    /// A known name has other content: a new file if the old was read to its end. Whether it is to be indexed
+    /// once more, as such.
+    fn other_content(&mut self, name: &Arc<str>) -> Result<bool, SourceError> {
+        let mut is_in_doubt = false;
+        for (partition, sequence) in &self.sequences {
+            for piece in unread(sequence).filter(|piece| piece.body.at == *name && piece.missing.is_none()) {
+                if piece.first < sequence.next {
+                    let (path, first, end, next) =
+                        (self.path.join(&**name), piece.first, piece.end(), sequence.next);
+                    return Err(SourceError::Halt(format!(
+                        "{} has other content, but of its records (offsets {first} to {end} of partition \
+                         {partition}) only those before {next} were read: put the old file back, or remove it and \
+                         start with the gap recorded",
+                        path.display()
+                    )));
+                }
+                is_in_doubt = true;
+            }
+        }
+        // Handed out, and not yet known to be committed: the next poll knows more.
+        if is_in_doubt || !matches!(self.entries.all[name].state, State::Ready) {
+            return Ok(false);
+        }
+        Ok(self.heads.remove(name).is_some())
+    }
+
+    /// Puts new pieces in their places.
+    fn append(&mut self, added: Vec<(Option<u32>, Body)>) {
+        let mut by_partition: BTreeMap<u32, Vec<Arc<Body>>> = BTreeMap::new();
+        for (partition, body) in added {
+            let known = partition.filter(|partition| self.sequences.contains_key(partition));
+            let is_file =
+                self.order == FolderOrder::EventTime && known.is_none_or(|partition| partition == 0);
+            let partition = if is_file { self.next_partition } else { known.unwrap_or(0) };
+            self.next_partition += u32::from(is_file);
+            if let Some(head) = self.heads.get_mut(&body.at) {
+                head.partition = partition;
+            }
+            by_partition.entry(partition).or_default().push(Arc::new(body));
+        }
+        for (partition, bodies) in by_partition {
+            self.sequences.entry(partition).or_default().arrange(bodies, |_| true);
+        }
+    }
+
+    /// First offset that cannot be read now: a file in the midst of being read that was touched is waited for.
+    pub(crate) fn readable_end(&self, sequence: &Sequence) -> Offset {
+        let pinned = sequence.pinned();
+        let is_touched = |piece: &Piece| {
+            let entry = self.entries.all.get(&piece.body.at);
+            piece.missing.is_none() && entry.is_none_or(|entry| entry.stamp != piece.body.stamp)
+        };
+        let across = sequence.holding(&(pinned..pinned.saturating_add(1))).first();
+        match across {
+            Some(piece) if piece.first < pinned && is_touched(piece) => pinned,
+            _ => sequence.end(),
+        }
+    }
+
+    /// Forgets partitions of files of which nothing is left to read, now or again.
+    pub(crate) fn drop_emptied(&mut self) {
+        self.sequences.retain(|&partition, sequence| partition == 0 || !sequence.pieces.is_empty());
+    }
+}
+
+/// The pieces of which something is not committed.
+pub(crate) fn unread(sequence: &Sequence) -> impl Iterator<Item = &Piece> {
+    sequence.pieces.iter().filter(|piece| piece.end() > sequence.next)
+}

@@ -1,0 +1,37 @@
+//! Folders of JSON Lines, plain or compressed, as a source.
+//!
+//! | part | question it answers |
+//! |---|---|
+//! | `scan`, `settle`, `entry` | which files are there, and which may be read |
+//! | `index`, `decompress`, `lines`, `fingerprint` | what a file holds, without looking at its records |
+//! | `sequence`, `intake`, `resume` | in which order files are read, and what is known already |
+//! | `cut`, `reader`, `records` | which offsets a range has, and the records in them |
+//! | `write` | how a file is put into a folder at once |
+//!
+//! The invariant: an offset that was handed out names the same record for good. It rests on pieces that never
+//! change place once they were begun, and on fingerprints that are compared before a file is read again.
+
+mod cut;
+mod decompress;
+mod entry;
+mod fingerprint;
+mod index;
+mod intake;
+pub mod limits;
+mod lines;
+mod reader;
+mod records;
+mod report;
+mod resume;
+mod scan;
+mod sequence;
+mod settle;
+mod source;
+mod stamp;
+#[cfg(test)]
+mod tests;
+pub mod write;
+
+pub use report::{Duplicate, Report};
+pub use settle::Arrival;
+pub use source::{FolderInput, FolderOptions, FolderOrder, FolderSource, Reporter};

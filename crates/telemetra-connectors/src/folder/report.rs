@@ -1,0 +1,61 @@
+//! What a folder has to say beside its records: files passed over, waited for, unreadable. Plain data.
+
+use std::collections::VecDeque;
+
+use super::limits::LISTED_MAX;
+
+/// What is known of all folders of a source after a poll.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Files that are waited for until they have settled, `folder/name`.
+    pub unsettled: Vec<String>,
+    /// Files and folders that are not read, and why.
+    pub warnings: Vec<String>,
+    /// Files that hold what another one held already; the newest of them.
+    pub duplicates: Vec<Duplicate>,
+    /// All files that were duplicates.
+    pub duplicates_count: u64,
+    /// Records that have offsets, from each partition's next offset on.
+    pub records_unread: u64,
+    /// Decoded bytes of those records' files, whole files counted.
+    pub bytes_unread: u64,
+    /// Files that are settled and not yet indexed.
+    pub files_ahead: u64,
+    /// Their stored bytes.
+    pub bytes_ahead: u64,
+}
+
+/// A file that was not read because its content is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Duplicate {
+    /// `folder/name`.
+    pub file: String,
+    /// Decoded size in bytes.
+    pub bytes: u64,
+}
+
+/// A list that keeps its newest entries and counts all.
+#[derive(Debug)]
+pub(crate) struct Newest<T> {
+    /// The newest entries, oldest first.
+    pub(crate) kept: VecDeque<T>,
+    /// How many there were.
+    pub(crate) count: u64,
+}
+
+impl<T> Default for Newest<T> {
+    fn default() -> Newest<T> {
+        Newest { kept: VecDeque::new(), count: 0 }
+    }
+}
+
+impl<T> Newest<T> {
+    /// Adds an entry.
+    pub(crate) fn push(&mut self, entry: T) {
+        if self.kept.len() == LISTED_MAX {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(entry);
+        self.count += 1;
+    }
+}

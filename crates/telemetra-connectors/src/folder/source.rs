@@ -1,0 +1,297 @@
+//! Folders as a [`Source`]: partitions, views, cuts and readers over [`Folder`].
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    ops::Range,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use telemetra_engine::{
+    ids::{Offset, PartitionId},
+    source::{Input, PartitionView, RangeReader, Resume, Segment, Source, SourceError},
+};
+
+use super::{
+    cut::cut,
+    entry::{Entries, State},
+    intake::{Folder, unread},
+    limits::{AHEAD_RECORDS, LISTED_MAX},
+    reader::{FolderReader, Kept},
+    report::{Newest, Report},
+    sequence::{Piece, Sequence},
+    settle::{Arrival, Rule},
+};
+
+/// A folder and the input it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FolderInput {
+    /// The input's name: the `input` column.
+    pub name: &'static str,
+    /// Where the folder is; `None` for an input that is not read. It keeps its number all the same.
+    pub path: Option<PathBuf>,
+}
+
+/// In which order the files of a folder are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FolderOrder {
+    /// One after the other, by name.
+    #[default]
+    Name,
+    /// Merged by event time: each new file is a partition of its own.
+    EventTime,
+}
+
+/// How folders are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FolderOptions {
+    /// How files arrive.
+    pub arrival: Arrival,
+    /// In which order they are read.
+    pub order: FolderOrder,
+    /// `--once`: files older than two seconds are settled at first sight, and files that come after the first
+    /// poll are not taken in.
+    pub once: bool,
+    /// Records that are indexed ahead of reading. It must exceed what one batch may hold, or the end of what
+    /// is indexed would be taken for the end of the input.
+    pub ahead_records: u64,
+    /// Threads of an index pass.
+    pub threads: usize,
+}
+
+impl Default for FolderOptions {
+    fn default() -> FolderOptions {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let (arrival, order) = (Arrival::default(), FolderOrder::default());
+        FolderOptions { arrival, order, once: false, ahead_records: AHEAD_RECORDS, threads }
+    }
+}
+
+/// One or more folders of JSON Lines.
+pub struct FolderSource {
+    inputs: Vec<Input>,
+    /// By number of the input.
+    folders: Vec<Option<Folder>>,
+    kept: Vec<Kept>,
+    once: bool,
+    reporter: Reporter,
+}
+
+/// Tells what was known after the last poll; may be asked from any thread.
+#[derive(Clone, Debug, Default)]
+pub struct Reporter {
+    report: Arc<Mutex<Report>>,
+    indexed_bytes: Arc<AtomicU64>,
+}
+
+impl Reporter {
+    /// What was known after the last poll.
+    pub fn report(&self) -> Report {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Decoded bytes read by index passes so far; grows while a poll is under way.
+    pub fn indexed_bytes(&self) -> u64 {
+        self.indexed_bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl FolderSource {
+    /// A source over folders, each an input; nothing is looked at yet.
+    pub fn new(inputs: Vec<FolderInput>, options: FolderOptions) -> FolderSource {
+        let reporter = Reporter::default();
+        let rule = Rule { arrival: options.arrival, trusts_age: options.once };
+        let folder = |path: &PathBuf| Folder {
+            path: path.clone(),
+            rule,
+            order: options.order,
+            ahead_records: options.ahead_records.max(1),
+            threads: options.threads.max(1),
+            entries: Entries::default(),
+            sequences: BTreeMap::from([(0, Sequence::default())]),
+            next_partition: 1,
+            heads: HashMap::new(),
+            contents: HashSet::new(),
+            duplicates: Newest::default(),
+            indexed_bytes: reporter.indexed_bytes.clone(),
+        };
+        let folders: Vec<_> = inputs.iter().map(|input| input.path.as_ref().map(folder)).collect();
+        let input = |input: FolderInput| {
+            let place = input.path.map_or(String::new(), |path| path.display().to_string());
+            Input { name: input.name, topic: None, place }
+        };
+        let kept = folders.iter().map(|_| Kept::default()).collect();
+        let inputs = inputs.into_iter().map(input).collect();
+        FolderSource { inputs, folders, kept, once: options.once, reporter }
+    }
+
+    /// Takes in no files but those seen so far: the input as it is now. Those not settled are still waited for.
+    pub fn freeze(&mut self) {
+        self.folders.iter_mut().flatten().for_each(|folder| folder.entries.is_frozen = true);
+    }
+
+    /// Files that are waited for until they have settled, `folder/name`.
+    pub fn unsettled(&self) -> Vec<String> {
+        self.reporter.report().unsettled
+    }
+
+    /// Files of an input that were seen, read or not.
+    pub fn files(&self, input: &str) -> usize {
+        let named = self.inputs.iter().position(|other| other.name == input);
+        let folder = named.and_then(|number| self.folders.get(number)?.as_ref());
+        folder.map_or(0, |folder| folder.entries.all.len())
+    }
+
+    /// A handle that tells what this source knows.
+    pub fn reporter(&self) -> Reporter {
+        self.reporter.clone()
+    }
+
+    fn folder(&self, id: PartitionId) -> Option<(&Folder, &Sequence)> {
+        let folder = self.folders.get(usize::from(id.input))?.as_ref()?;
+        Some((folder, folder.sequences.get(&id.partition)?))
+    }
+
+    fn folder_mut(&mut self, id: PartitionId) -> Option<&mut Folder> {
+        self.folders.get_mut(usize::from(id.input))?.as_mut()
+    }
+
+    fn report(&self) -> Report {
+        let mut report = Report::default();
+        for folder in self.folders.iter().flatten() {
+            let shown = |name: &str| folder.path.join(name).display().to_string();
+            let not_utf8 = folder.entries.not_utf8.iter();
+            report.warnings.extend(not_utf8.map(|name| format!("{}: the name is not UTF-8", shown(name))));
+            for (name, entry) in &folder.entries.all {
+                match &entry.state {
+                    State::Resumed | State::Waiting(_) => report.unsettled.push(shown(name)),
+                    State::Refused(cause) | State::Unreadable(cause) => {
+                        report.warnings.push(format!("{}: {cause}", shown(name)));
+                    }
+                    State::Ready => {
+                        report.files_ahead += 1;
+                        report.bytes_ahead += entry.stamp.size;
+                    }
+                    State::Taken | State::Empty | State::Duplicate(_) => {}
+                }
+            }
+            for sequence in folder.sequences.values() {
+                report.records_unread += sequence.end().saturating_sub(sequence.next);
+                report.bytes_unread += unread(sequence).map(|piece| piece.body.length()).sum::<u64>();
+            }
+            report.duplicates.extend(folder.duplicates.kept.iter().cloned());
+            report.duplicates_count += folder.duplicates.count;
+        }
+        report.warnings.truncate(LISTED_MAX);
+        report.unsettled.truncate(LISTED_MAX);
+        report
+    }
+}
+
+impl Source for FolderSource {
+    fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    fn resume(&mut self, positions: &[Resume]) -> Result<(), SourceError> {
+        for (input, folder) in self.folders.iter_mut().enumerate() {
+            let own: Vec<_> =
+                positions.iter().filter(|position| usize::from(position.id.input) == input).collect();
+            match folder {
+                Some(folder) => folder.resume(&own)?,
+                None if own.is_empty() => {}
+                None => return Err(SourceError::Halt(not_named(self.inputs[input].name))),
+            }
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, now_ms: i64) -> Result<Vec<PartitionView>, SourceError> {
+        let polled = self.folders.iter_mut().flatten().try_for_each(|folder| folder.poll(now_ms));
+        *self.reporter.report.lock().unwrap_or_else(PoisonError::into_inner) = self.report();
+        polled?;
+        if self.once {
+            self.freeze();
+        }
+        let mut views = Vec::new();
+        for (input, folder) in (0u8..).zip(&self.folders) {
+            let Some(folder) = folder else { continue };
+            for (&partition, sequence) in &folder.sequences {
+                let end = folder.readable_end(sequence);
+                let mut gaps = sequence.gaps();
+                gaps.retain(|gap| gap.start < end);
+                let (is_folder, is_file_of_folder) = (partition == 0, partition != 0);
+                views.push(PartitionView {
+                    id: PartitionId { input, partition },
+                    end,
+                    gaps,
+                    is_folder,
+                    is_file_of_folder,
+                });
+            }
+        }
+        Ok(views)
+    }
+
+    fn cut(
+        &mut self,
+        partition: PartitionId,
+        from: Offset,
+        records: u64,
+        bytes: u64,
+        pieces: usize,
+    ) -> Result<Vec<Range<Offset>>, SourceError> {
+        let Some((folder, sequence)) = self.folder(partition) else { return Ok(Vec::new()) };
+        let end = folder.readable_end(sequence);
+        let ranges = cut(sequence.holding(&(from..end)), from, end, records, bytes, pieces);
+        if let (Some(first), Some(last)) = (ranges.first(), ranges.last()) {
+            let range = first.start..last.end;
+            if let Some(folder) = self.folder_mut(partition) {
+                folder.sequences.entry(partition.partition).or_default().hand_out(range);
+            }
+        }
+        Ok(ranges)
+    }
+
+    fn beginnings(&self, partition: PartitionId, range: Range<Offset>) -> Vec<Offset> {
+        self.folder(partition).map_or(Vec::new(), |(_, sequence)| sequence.beginnings(&range))
+    }
+
+    fn open(
+        &self,
+        partition: PartitionId,
+        range: Range<Offset>,
+    ) -> Result<Box<dyn RangeReader + '_>, SourceError> {
+        let Some((folder, sequence)) = self.folder(partition).filter(|it| range.end <= it.1.end()) else {
+            return Err(SourceError::Changed(format!(
+                "partition {partition} does not reach offset {}",
+                range.end
+            )));
+        };
+        let kept = &self.kept[usize::from(partition.input)];
+        Ok(Box::new(FolderReader::new(&folder.path, kept, sequence.holding(&range), range)))
+    }
+
+    fn segments(&self, partition: PartitionId, range: Range<Offset>) -> Vec<Segment> {
+        let Some((_, sequence)) = self.folder(partition) else { return Vec::new() };
+        sequence.holding(&range).iter().map(Piece::segment).collect()
+    }
+
+    fn committed(&mut self, partition: PartitionId, replay: Offset, next: Offset) {
+        let Some(folder) = self.folder_mut(partition) else { return };
+        if let Some(sequence) = folder.sequences.get_mut(&partition.partition) {
+            sequence.committed(replay, next);
+            folder.drop_emptied();
+        }
+    }
+}
+
+fn not_named(input: &str) -> String {
+    format!(
+        "the job has read {input} events before, and no folder of them is named now: name it again, or give this \
+         run a store of its own"
+    )
+}

@@ -1,0 +1,165 @@
+//! Files are known by what they hold.
+
+use super::*;
+
+fn duplicates(bench: &Bench) -> Vec<String> {
+    let report = bench.source.reporter().report();
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    report.duplicates.iter().map(|duplicate| name(&duplicate.file)).collect()
+}
+
+#[test]
+fn a_copy_is_not_read_again() {
+    let mut bench = Bench::new();
+    bench.write("a", "1\n2\n");
+    bench.write("b", "1\n2\n");
+    bench.write("c.gz", gzip("1\n2\n"));
+    assert_eq!(bench.step(0, 2, 2), ["1", "2"]);
+    bench.write("d.zst", zstd("1\n2\n"));
+    assert_eq!(bench.end(), 2);
+    assert_eq!(duplicates(&bench), ["b", "c.gz", "d.zst"]);
+    // The same size is not the same content.
+    bench.write("e", "1\n3\n");
+    assert_eq!(bench.texts(2), ["1", "3"]);
+}
+
+#[test]
+fn a_copy_is_read_when_the_first_went_unread() {
+    let mut bench = Bench::new();
+    bench.write("a", "1\n");
+    bench.write("b", "1\n");
+    assert_eq!(bench.end(), 1);
+    fs::remove_file(bench.path("a")).expect("removed");
+    let end = bench.end();
+    assert_eq!(bench.read(P0, 0, end)[0].1, "b");
+}
+
+#[test]
+fn what_a_file_grew_by_is_a_further_segment() {
+    let mut bench = Bench::new();
+    bench.write("a", "1\n2");
+    bench.write("b", "3\n");
+    assert_eq!(bench.step(0, 3, 3), ["1", "2", "3"]);
+    bench.append("a", "\n4\n");
+    assert_eq!(bench.end(), 4);
+    let seen = bench.read(P0, 3, 4);
+    assert_eq!(seen, [(3, "a".to_owned(), 3, "4".to_owned())]);
+    let segment = &bench.source.segments(P0, 3..4)[0];
+    assert_eq!((segment.seq, segment.bytes.clone(), segment.line), (2, 3..6, 2));
+    // It grows while that is not begun: one segment holds all that is new.
+    bench.append("a", "5\n");
+    assert_eq!(bench.texts(3), ["4", "5"]);
+    assert_eq!(bench.source.segments(P0, 3..5).len(), 1);
+    // Blank lines add nothing but count as lines.
+    assert_eq!(bench.step(3, 9, 5), ["4", "5"]);
+    bench.append("a", "\n\n");
+    assert_eq!(bench.end(), 5);
+    bench.append("a", "6");
+    let end = bench.end();
+    assert_eq!(bench.read(P0, 5, end), [(5, "a".to_owned(), 7, "6".to_owned())]);
+}
+
+#[test]
+fn a_compressed_file_grows_by_a_member() {
+    let mut bench = Bench::new();
+    bench.write("a.gz", gzip("1\n2\n"));
+    assert_eq!(bench.step(0, 1, 0), ["1"]);
+    bench.write("a.gz", [gzip("1\n2\n"), gzip("3\n")].concat());
+    assert_eq!(bench.texts(1), ["2", "3"]);
+}
+
+#[test]
+fn other_content_under_a_known_name() {
+    let mut bench = Bench::new();
+    bench.write("a", "1\n2\n");
+    assert_eq!(bench.step(0, 2, 1), ["1", "2"]);
+    // It was read to its end: a new file.
+    bench.write("a", "3\n4\n5\n");
+    assert_eq!(bench.texts(2), ["3", "4", "5"]);
+    bench.append("a", "6\n");
+    assert_eq!(bench.texts(2), ["3", "4", "5", "6"]);
+    // It was not: what was unread would be lost.
+    assert_eq!(bench.step(2, 1, 2), ["3"]);
+    bench.write("a", "7\n8\n9\n0\n");
+    let error = bench.try_poll().expect_err("must halt");
+    assert!(matches!(error, SourceError::Halt(_)));
+    assert!(error.to_string().contains("offsets 2 to 6"), "{error}");
+    assert!(bench.try_poll().is_err(), "and stays halted");
+    bench.write("a", "3\n4\n5\n6\n");
+    assert_eq!(bench.texts(3), ["4", "5", "6"]);
+}
+
+#[test]
+fn a_file_changed_before_it_was_begun_is_read_as_it_is() {
+    let mut bench = Bench::new();
+    bench.write("a", "1\n");
+    bench.write("b", "2\n");
+    assert_eq!(bench.end(), 2);
+    let ranges = bench.source.cut(P0, 0, 2, u64::MAX, 1).expect("cut");
+    assert_eq!(ranges, [0..2]);
+    bench.write("b", "3\n4\n");
+    assert!(matches!(bench.try_read(P0, 0, 2), Err(SourceError::Changed(_))));
+    assert_eq!(bench.texts(0), ["1", "3", "4"]);
+}
+
+#[test]
+fn a_file_renamed_in_the_midst_is_read_on() {
+    let mut bench = Bench::new();
+    bench.write("current", "1\n2\n");
+    assert_eq!(bench.step(0, 1, 0), ["1"]);
+    // Rotated and continued between two polls.
+    fs::rename(bench.path("current"), bench.path("old")).expect("renamed");
+    bench.append("old", "3\n");
+    bench.write("current", "4\n");
+    let views = bench.poll();
+    assert_eq!(views[0].gaps, []);
+    let end = bench.end();
+    let texts: Vec<_> = bench.read(P0, 1, end).into_iter().map(|seen| seen.3).collect();
+    assert_eq!(texts, ["2", "4", "3"]);
+}
+
+#[test]
+fn a_file_removed_in_the_midst_is_a_gap() {
+    let mut bench = Bench::new();
+    bench.write("a", "1\n2\n3\n");
+    bench.write("b", "4\n");
+    assert_eq!(bench.step(0, 1, 0), ["1"]);
+    fs::remove_file(bench.path("a")).expect("removed");
+    let views = bench.poll();
+    assert_eq!((views[0].end, views[0].gaps.clone()), (4, vec![1..3]));
+    // It comes back.
+    bench.write("a", "1\n2\n3\n");
+    assert_eq!(bench.poll()[0].gaps, []);
+    assert_eq!(bench.step(1, 9, 1), ["2", "3", "4"]);
+}
+
+#[test]
+fn what_cannot_be_decompressed_is_named_and_not_read() {
+    let mut bench = Bench::new();
+    let whole = gzip(&lines(0, 1_000));
+    bench.write("cut.gz", &whole[..whole.len() - 20]);
+    let whole = zstd(&lines(0, 2_000));
+    bench.write("cut.zst", &whole[..whole.len() - 20]);
+    let mut spoilt = gzip(&lines(5, 1_000));
+    let middle = spoilt.len() / 2;
+    spoilt[middle] ^= 0xff;
+    bench.write("spoilt.gz", spoilt);
+    bench.write("bomb.gz", gzip(&"[]\n".repeat(4 << 20)));
+    bench.write("z", "1\n");
+    assert_eq!(bench.texts(0), ["1"]);
+    let warnings = bench.source.reporter().report().warnings;
+    let named = ["bomb.gz", "cut.gz", "cut.zst", "spoilt.gz"];
+    assert_eq!(warnings.len(), 4, "{warnings:?}");
+    assert!(named.iter().zip(&warnings).all(|(name, warning)| warning.contains(name)));
+    // Once it is mended, it is read.
+    bench.write("cut.gz", gzip("0\n"));
+    assert_eq!(bench.texts(0), ["0", "1"]);
+}
+
+#[test]
+fn members_and_frames_are_one_stream() {
+    let mut bench = Bench::new();
+    bench.write("a.gz", [gzip("1\n2"), gzip("3\n")].concat());
+    bench.write("b.zst", [zstd("4\n5"), zstd("6\n")].concat());
+    assert_eq!(bench.texts(0), ["1", "23", "4", "56"]);
+}
