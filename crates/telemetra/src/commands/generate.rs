@@ -1,0 +1,202 @@
+//! `generate chat`: to a folder or stdout, as fast as it goes or at the pace of the clock.
+
+use std::{
+    io::{self, BufWriter, Write},
+    path::Path,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use telemetra_core::generate::{ChatGenerator, ChatPlan, Input};
+
+use super::run_loop::now_ms;
+use crate::{
+    cli::{GenerateArgs, StdoutKind},
+    exit::Exit,
+    generate::feed::Feed,
+    out,
+    settings::parse,
+    signals::Stop,
+};
+
+/// Written when neither `--duration` nor `--count` says how much.
+const DEFAULT_COUNT: u64 = 10_000;
+const DURATION_MS_MAX: i64 = 366 * 86_400_000;
+/// How often a live generator writes what is due.
+const LIVE_TICK: Duration = Duration::from_millis(200);
+/// Event time written between two looks at the signals.
+const SLICE_MS: i64 = 1_000;
+
+/// How much is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Extent {
+    /// Events are written before this, milliseconds; `i64::MAX` for no end.
+    until_ms: i64,
+    /// Most chat events.
+    most: u64,
+}
+
+/// `generate chat`.
+///
+/// # Errors
+/// When a flag is at fault (exit code 2, returned), or output cannot be written.
+pub fn generate(args: &GenerateArgs, stop: &Stop) -> anyhow::Result<Exit> {
+    let (plan, extent) = match plan(args, now_ms()) {
+        Ok(planned) => planned,
+        Err(faults) => {
+            faults.iter().for_each(|fault| out::note(&format!("error: {fault}")));
+            return Ok(Exit::Settings);
+        }
+    };
+    if args.output == "-" {
+        return match to_stdout(args, plan, extent, stop) {
+            // Whoever read has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
+            other => other.map(|()| Exit::Done).map_err(Into::into),
+        };
+    }
+    let folder = Path::new(&args.output);
+    let start_ms = plan.start_ms;
+    let mut feed = Feed::new(folder, plan, i64::from(args.rotate) * 1_000, args.compress)?;
+    paced(args.live, start_ms, extent, stop, |until_ms| {
+        feed.write_until(until_ms, extent.most)?;
+        Ok(feed.next_ms() < extent.until_ms && feed.chat_events() < extent.most)
+    })?;
+    feed.complete()?;
+    out::note(&format!("{} chat events in {}", out::grouped(feed.chat_events()), folder.display()));
+    Ok(Exit::Done)
+}
+
+fn plan(args: &GenerateArgs, now_ms: i64) -> Result<(ChatPlan, Extent), Vec<String>> {
+    let mut faults = Vec::new();
+    let start_ms = match &args.start {
+        None if args.live => now_ms,
+        None => ChatPlan::default().start_ms,
+        Some(text) => text.parse::<Timestamp>().map_or_else(
+            |_| {
+                faults.push(format!("--start: `{text}` is not an instant, write 2025-01-01T00:00:00Z"));
+                0
+            },
+            Timestamp::as_millisecond,
+        ),
+    };
+    let duration_ms = args.duration.as_ref().map(|text| parse::duration_ms(text, 1..=DURATION_MS_MAX));
+    let duration_ms = duration_ms.transpose().unwrap_or_else(|(what, next)| {
+        faults.push(format!("--duration: {what}; {next}"));
+        None
+    });
+    let plan = ChatPlan {
+        seed: args.seed,
+        streams: args.streams,
+        users: args.users,
+        rate_per_second: args.rate,
+        start_ms,
+        out_of_order_share: args.out_of_order,
+        late_share: args.late,
+        broken_share: args.broken,
+        ..ChatPlan::default()
+    };
+    faults.extend(plan.check().err().unwrap_or_default());
+    let open_ended = args.live || duration_ms.is_some();
+    let extent = Extent {
+        until_ms: duration_ms.map_or(i64::MAX, |ms| start_ms.saturating_add(ms)),
+        most: args.count.unwrap_or(if open_ended { u64::MAX } else { DEFAULT_COUNT }),
+    };
+    if faults.is_empty() { Ok((plan, extent)) } else { Err(faults) }
+}
+
+/// Calls `write` with the instant up to which events are due until it says that nothing is left.
+fn paced(
+    live: bool,
+    start_ms: i64,
+    extent: Extent,
+    stop: &Stop,
+    mut write: impl FnMut(i64) -> io::Result<bool>,
+) -> io::Result<()> {
+    if live {
+        while write(now_ms().min(extent.until_ms))? && !stop.wait(LIVE_TICK) {}
+        return Ok(());
+    }
+    // Without a clock: in slices, so that a signal is heard.
+    let mut until_ms = start_ms;
+    loop {
+        until_ms = until_ms.saturating_add(SLICE_MS).min(extent.until_ms);
+        if !write(until_ms)? || stop.is_asked() {
+            return Ok(());
+        }
+    }
+}
+
+fn to_stdout(args: &GenerateArgs, plan: ChatPlan, extent: Extent, stop: &Stop) -> io::Result<()> {
+    let wanted = match args.kind {
+        StdoutKind::Chat => Input::Chat,
+        StdoutKind::Viewer => Input::Viewer,
+    };
+    let start_ms = plan.start_ms;
+    let mut generator = ChatGenerator::new(plan).map_err(|faults| io::Error::other(faults.join("; ")))?;
+    let mut to = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let (mut line, mut count) = (Vec::new(), 0);
+    paced(args.live, start_ms, extent, stop, |until_ms| {
+        while generator.next_ms() < until_ms && count < extent.most {
+            line.clear();
+            let item = generator.next(&mut line);
+            if item.input == wanted {
+                line.push(b'\n');
+                to.write_all(&line)?;
+                count += 1;
+            }
+        }
+        if args.live {
+            to.flush()?;
+        }
+        Ok(generator.next_ms() < extent.until_ms && count < extent.most)
+    })?;
+    to.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command, GeneratePipeline};
+
+    fn args(flags: &str) -> GenerateArgs {
+        let line = format!("telemetra generate chat {flags}");
+        let cli = Cli::try_parse_from(line.split_whitespace()).expect("a valid command line");
+        match cli.command {
+            Command::Generate { pipeline: GeneratePipeline::Chat(args) } => args,
+            other => panic!("not generate: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn how_much_is_written() {
+        let check = |flags: &str, until_ms: i64, most: u64| {
+            let (_, extent) = plan(&args(flags), 1_000).expect("a valid plan");
+            assert_eq!(extent, Extent { until_ms, most }, "{flags}");
+        };
+        check("--start 1970-01-01T00:00:01Z", i64::MAX, DEFAULT_COUNT);
+        check("--count 5", i64::MAX, 5);
+        check("--start 1970-01-01T00:00:01Z --duration 10s", 11_000, u64::MAX);
+        check("--live", i64::MAX, u64::MAX);
+        check("--live --duration 2s", 3_000, u64::MAX);
+    }
+
+    #[test]
+    fn all_faults_are_named_together() {
+        let faults = plan(&args("--start never --duration 10 --rate 0 --late 2"), 0).expect_err("faults");
+        assert_eq!(faults.len(), 5, "{faults:?}");
+    }
+
+    #[test]
+    fn a_duration_to_a_folder_is_written_whole() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().to_str().expect("a plain path");
+        let args = args(&format!("--duration 3s --rate 100 --rotate 1 --output {path}"));
+        assert_eq!(generate(&args, &Stop::default()).expect("written"), Exit::Done);
+        let files = |name: &str| std::fs::read_dir(folder.path().join(name)).expect("a folder").count();
+        assert_eq!(files("chat"), 3);
+        assert!(files("viewer") > 0);
+    }
+}

@@ -1,0 +1,12 @@
+//! What each command does, given valid settings.
+
+pub mod audit;
+pub mod check;
+pub mod demo;
+pub mod generate;
+pub mod meter;
+pub mod migrate;
+pub mod once;
+pub mod run;
+pub mod run_loop;
+pub mod status;

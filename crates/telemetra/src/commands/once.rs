@@ -1,0 +1,52 @@
+//! The report of `run --once`: one snapshot and what the run cost.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{out::grouped, process, snapshot::Snapshot, terminal::instant};
+
+/// What `--json` prints: the last snapshot and the cost of the process.
+#[derive(Clone, Debug, Serialize)]
+pub struct OnceReport<'a> {
+    /// The counts.
+    #[serde(flatten)]
+    pub snapshot: &'a Snapshot,
+    /// From the start of the run to its end.
+    pub seconds: f64,
+    /// User and system time of the process so far, where the system tells.
+    pub cpu_seconds: Option<f64>,
+    /// Most memory that was resident at once, bytes, where the system tells.
+    pub peak_rss_bytes: Option<u64>,
+}
+
+impl<'a> OnceReport<'a> {
+    /// A report of a run that took `elapsed`.
+    pub fn new(snapshot: &'a Snapshot, elapsed: Duration) -> Self {
+        Self {
+            snapshot,
+            seconds: elapsed.as_secs_f64(),
+            cpu_seconds: process::cpu_seconds(),
+            peak_rss_bytes: process::peak_rss_bytes(),
+        }
+    }
+
+    /// For people. Why it halted, if it did, is told beside it.
+    pub fn text(&self) -> String {
+        let Self { snapshot, seconds, .. } = self;
+        let rate = if *seconds > 0.0 { snapshot.records as f64 / seconds } else { 0.0 };
+        format!(
+            "{} records read in {seconds:.1} s ({} a second)\n  counted {}, late {}, dead letters {}, windows missed {}\n  \
+             windows {} final, {} still open; watermark {}\n",
+            grouped(snapshot.records),
+            grouped(rate as u64),
+            grouped(snapshot.counted),
+            grouped(snapshot.late),
+            grouped(snapshot.dead_letters),
+            grouped(snapshot.window_misses),
+            grouped(snapshot.final_windows),
+            grouped(snapshot.open_windows),
+            snapshot.watermark_ms.map_or("none".into(), instant),
+        )
+    }
+}

@@ -1,0 +1,183 @@
+//! `run chat`: page, status line and loop around one job; how each ending is told.
+
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+
+use telemetra_engine::error::JobError;
+
+use super::{
+    meter::Meter,
+    once::OnceReport,
+    run_loop::{Ahead, Conduct, Ending, Work, drive},
+};
+use crate::{
+    exit::Exit,
+    http::{self, on_demand::OnDemand},
+    out,
+    settings::Settings,
+    signals::Stop,
+    snapshot::{Latest, Snapshot, State},
+    terminal::{Screen, StatusLine},
+    wiring,
+};
+
+/// How long `--once` waits for another instance to leave.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+
+/// What a run is told beside its settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Leave at the end of the input.
+    pub once: bool,
+    /// Then close every window.
+    pub drain: bool,
+    /// Print the report as JSON.
+    pub json: bool,
+    /// Go on with another meaning.
+    pub accept_changed_meaning: bool,
+}
+
+/// A job that was taken over.
+pub struct Started {
+    /// The engine's job.
+    pub work: Box<dyn Work>,
+    /// What the end of the input is still waited for.
+    pub ahead: Box<dyn FnMut() -> Ahead>,
+}
+
+/// Runs the chat pipeline until its end. `listener` is where the page is served, if it is; `at_end` is called
+/// once nothing more is read, which with a page that stays can be long before this returns.
+///
+/// # Errors
+/// What is neither a halt nor a fence: threads, sockets.
+pub fn run(
+    settings: &Settings,
+    options: &RunOptions,
+    listener: Option<TcpListener>,
+    stop: &Stop,
+    screen: &Screen,
+    at_end: impl FnOnce(),
+) -> anyhow::Result<Exit> {
+    let latest = Latest::default();
+    latest.publish(Snapshot { job: settings.job_or("chat"), ..Snapshot::default() });
+    out::note(&format!("store {} (from {})", settings.store, settings.store.origin));
+    settings.notes.iter().for_each(|note| out::note(note));
+    // Before anything else, so that a long replay and a halt at the start show on the page too.
+    let page = listener.map(|listener| serve(settings, listener, &latest)).transpose()?;
+    let begun = Instant::now();
+    let ending = {
+        let _line = StatusLine::follow(latest.clone(), screen.clone(), options.once)?;
+        follow(settings, options, stop, &latest)
+    };
+    at_end();
+    report(options, &latest, &ending, begun.elapsed())?;
+    if page.is_some() && matches!(ending, Ending::Halted(_)) {
+        out::note("the page stays until you stop this run");
+        stop.wait_for_it();
+    }
+    Ok(exit_of(&ending))
+}
+
+/// Takes the job over and drives it to its end.
+fn follow(settings: &Settings, options: &RunOptions, stop: &Stop, latest: &Latest) -> Ending {
+    let mut started = match take_over(settings, options, stop, latest) {
+        Ok(started) => started,
+        Err(ending) => {
+            let state = match &ending {
+                Ending::Halted(cause) | Ending::Fenced(cause) => State::Halted(cause.clone()),
+                _ => State::Ended,
+            };
+            latest.publish(Snapshot { state, ..(*latest.get()).clone() });
+            return ending;
+        }
+    };
+    let conduct = Conduct {
+        once: options.once,
+        drain: options.drain,
+        trigger: settings.flow.trigger,
+        retry_delay: settings.flow.retry_delay,
+    };
+    let mut meter = Meter::new(latest.clone(), settings.job_or("chat"));
+    let work = &mut *started.work;
+    let ending = drive(work, &conduct, &mut meter, stop, &mut started.ahead);
+    if let Ending::Halted(cause) = &ending
+        && let Err(error) = work.set_halted(Some(cause))
+    {
+        tracing::warn!(%error, "the cause could not be recorded in the store");
+    }
+    ending
+}
+
+/// Serves the page and says where.
+fn serve(settings: &Settings, listener: TcpListener, latest: &Latest) -> anyhow::Result<http::Page> {
+    let opened = settings.clone();
+    let data = OnDemand::new(move || wiring::page_data(&opened));
+    let page = http::start(listener, latest.clone(), Box::new(data), settings.chat.window.length_ms())?;
+    out::note(&format!("page  http://{}/", page.address()));
+    Ok(page)
+}
+
+fn take_over(
+    settings: &Settings,
+    options: &RunOptions,
+    stop: &Stop,
+    latest: &Latest,
+) -> Result<Started, Ending> {
+    let begun = Instant::now();
+    let mut has_said = false;
+    loop {
+        match wiring::start_chat(settings, options) {
+            Ok(started) => return Ok(started),
+            Err(JobError::Halted(cause)) => return Err(Ending::Halted(cause)),
+            Err(JobError::Fenced(cause)) => return Err(Ending::Fenced(cause)),
+            Err(JobError::Retry(cause) | JobError::Busy(cause)) => {
+                if options.once && begun.elapsed() > BUSY_MAX {
+                    return Err(Ending::Busy(cause));
+                }
+                if !has_said {
+                    tracing::warn!(cause, "the job cannot be taken over yet; trying again until it can");
+                    has_said = true;
+                }
+                latest.publish(Snapshot { state: State::Retrying(cause), ..(*latest.get()).clone() });
+            }
+        }
+        if stop.wait(settings.flow.retry_delay) {
+            return Err(Ending::Stopped);
+        }
+    }
+}
+
+fn report(options: &RunOptions, latest: &Latest, ending: &Ending, elapsed: Duration) -> anyhow::Result<()> {
+    let snapshot = latest.get();
+    let once = OnceReport::new(&snapshot, elapsed);
+    if options.json {
+        out::line(&serde_json::to_string_pretty(&once)?);
+    } else if options.once {
+        out::line(&once.text());
+    }
+    match ending {
+        Ending::Done => {}
+        Ending::Stopped => out::note("stopped in order; starting again goes on from here"),
+        Ending::Unsettled(file) => {
+            out::note(&format!(
+                "{} still changes after 10 seconds; run again once it is complete",
+                out::plain(file)
+            ));
+        }
+        Ending::Busy(cause) => out::note(&format!("the job could not be taken over: {}", out::whole(cause))),
+        Ending::Fenced(cause) => out::note(&format!("fenced: {}", out::whole(cause))),
+        Ending::Halted(cause) => out::note(&format!("halted: {}", out::whole(cause))),
+    }
+    Ok(())
+}
+
+fn exit_of(ending: &Ending) -> Exit {
+    match ending {
+        Ending::Done | Ending::Stopped => Exit::Done,
+        Ending::Unsettled(_) | Ending::Busy(_) => Exit::Error,
+        Ending::Halted(_) => Exit::Halted,
+        Ending::Fenced(_) => Exit::Fenced,
+    }
+}

@@ -1,0 +1,9 @@
+//! Generated events to files or a pipe: the caller of the pure generator in core.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `files` | one folder's files: written under a hidden name, renamed in when complete |
+//! | `feed` | both folders fed from one generator, rotated by event time, paced by the clock or not |
+
+pub mod feed;
+pub mod files;

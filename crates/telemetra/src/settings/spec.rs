@@ -1,0 +1,129 @@
+//! The table of all settings: one entry each, from which flags, environment names and TOML keys follow.
+//!
+//! A name that is not here does not exist: `layers` refuses it. `default.toml` holds the default of each.
+
+/// Where a setting is of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every command.
+    Every,
+    /// Commands that open the store.
+    Store,
+    /// Commands that read input.
+    Pipeline,
+    /// Recognised names of what this build cannot do yet: Kafka, PostgreSQL, commerce.
+    Later,
+    /// Names of the old jobs that are accepted and have no effect; a start-up line says so.
+    Accepted,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// TOML key; the flag is the same with dashes.
+    pub key: &'static str,
+    /// Environment variable.
+    pub env: &'static str,
+    /// Where it is of use.
+    pub scope: Scope,
+    /// What stands for the value in the help.
+    pub value: &'static str,
+    /// One line of help.
+    pub help: &'static str,
+}
+
+const fn spec(
+    scope: Scope,
+    key: &'static str,
+    env: &'static str,
+    value: &'static str,
+    help: &'static str,
+) -> Spec {
+    Spec { key, env, scope, value, help }
+}
+
+use Scope::{Accepted, Every, Later, Pipeline, Store};
+
+/// Every setting.
+#[rustfmt::skip]
+pub const SPECS: &[Spec] = &[
+    spec(Every, "log_level", "LOG_LEVEL", "LEVEL", "What is logged: error, warn, info, debug, trace"),
+    spec(Every, "log_format", "TELEMETRA_LOG_FORMAT", "FORMAT", "How it is logged: text or json"),
+    spec(Store, "store", "TELEMETRA_STORE", "STORE", "Where results are kept: sqlite:PATH"),
+    spec(Store, "job", "TELEMETRA_JOB", "NAME", "Name of the job in the store; the pipeline's by default"),
+    spec(Pipeline, "chat_dir", "TELEMETRA_CHAT_DIR", "DIR", "Folder of chat events: JSON Lines, also .gz and .zst"),
+    spec(Pipeline, "viewer_dir", "TELEMETRA_VIEWER_DIR", "DIR", "Folder of viewer events"),
+    spec(Pipeline, "folder_order", "TELEMETRA_FOLDER_ORDER", "ORDER", "Order in which files are read: name or event-time"),
+    spec(Pipeline, "late_files", "TELEMETRA_LATE_FILES", "WHAT", "A file most of whose events would be late: halt or keep"),
+    spec(Pipeline, "arrival", "TELEMETRA_ARRIVAL", "HOW", "How files get into a folder: settle or rename"),
+    spec(Pipeline, "on_gap", "TELEMETRA_ON_GAP", "WHAT", "Records that the source no longer holds: halt or record"),
+    spec(Pipeline, "window_duration", "WINDOW_DURATION", "TIME", "Length of a window"),
+    spec(Pipeline, "slide_duration", "SLIDE_DURATION", "TIME", "Distance from one window to the next"),
+    spec(Pipeline, "watermark_delay", "WATERMARK_DELAY", "TIME", "How much later than others an event may come"),
+    spec(Pipeline, "max_future_skew", "MAX_FUTURE_SKEW", "TIME", "How far ahead of the clock an event may be stamped"),
+    spec(Pipeline, "idle_timeout", "IDLE_TIMEOUT", "TIME", "Silence after which a partition holds nobody up"),
+    spec(Pipeline, "anomaly_threshold", "ANOMALY_THRESHOLD", "Z", "z-score above which a window is a moment"),
+    spec(Pipeline, "sentiment_tokenizer", "SENTIMENT_TOKENIZER", "HOW", "How a message is cut: words or whitespace"),
+    spec(Pipeline, "sentiment_lexicon", "SENTIMENT_LEXICON", "FILE", "Words with weights in place of the built-in lists"),
+    spec(Pipeline, "trigger_interval", "TRIGGER_INTERVAL", "TIME", "Pause once everything has been read"),
+    spec(Pipeline, "max_records_per_trigger", "MAX_OFFSETS_PER_TRIGGER", "N", "Records in one batch, or none for no cap"),
+    spec(Pipeline, "provisional_rows_max", "PROVISIONAL_ROWS_MAX", "N", "Rows of open windows that one batch writes"),
+    spec(Pipeline, "replay_records_max", "REPLAY_RECORDS_MAX", "N", "Most records to read again after a restart"),
+    spec(Pipeline, "retry_delay_seconds", "RETRY_DELAY_SECONDS", "SECONDS", "First pause before a failed step is tried again"),
+    spec(Pipeline, "workers", "TELEMETRA_WORKERS", "N", "Threads that read and fold, or auto"),
+    spec(Pipeline, "open_bytes_max", "TELEMETRA_OPEN_BYTES_MAX", "SIZE", "Memory that open windows may take"),
+    spec(Pipeline, "http", "TELEMETRA_HTTP", "ADDR", "Loopback address at which the page is served"),
+    spec(Later, "kafka", "KAFKA_BOOTSTRAP_SERVERS", "HOST:PORT", ""),
+    spec(Later, "chat_topic", "TELEMETRA_CHAT_TOPIC", "TOPIC", ""),
+    spec(Later, "viewer_topic", "TELEMETRA_VIEWER_TOPIC", "TOPIC", ""),
+    spec(Later, "kafka_starting_offsets", "KAFKA_STARTING_OFFSETS", "WHERE", ""),
+    spec(Later, "kafka_security_protocol", "KAFKA_SECURITY_PROTOCOL", "NAME", ""),
+    spec(Later, "kafka_sasl_mechanism", "KAFKA_SASL_MECHANISM", "NAME", ""),
+    spec(Later, "postgres_url", "POSTGRES_URL", "URL", ""),
+    spec(Later, "postgres_host", "POSTGRES_HOST", "HOST", ""),
+    spec(Later, "postgres_port", "POSTGRES_PORT", "PORT", ""),
+    spec(Later, "postgres_db", "POSTGRES_DB", "NAME", ""),
+    spec(Later, "postgres_user", "POSTGRES_USER", "NAME", ""),
+    spec(Later, "postgres_password", "POSTGRES_PASSWORD", "SECRET", ""),
+    spec(Later, "postgres_password_file", "POSTGRES_PASSWORD_FILE", "FILE", ""),
+    spec(Later, "postgres_ssl_mode", "POSTGRES_SSL_MODE", "MODE", ""),
+    spec(Later, "max_files_per_trigger", "MAX_FILES_PER_TRIGGER", "N", ""),
+    spec(Later, "event_timezone", "EVENT_TIMEZONE", "ZONE", ""),
+    spec(Accepted, "max_retries", "MAX_RETRIES", "N", "accepted without effect: what can be retried is retried until you stop it"),
+    spec(Accepted, "checkpoint_location", "CHECKPOINT_LOCATION", "DIR", "accepted without effect: the store is the checkpoint"),
+];
+
+/// The environment variable that names the settings file; it has no TOML key.
+pub const CONFIG_ENV: &str = "TELEMETRA_CONFIG";
+
+impl Spec {
+    /// The setting's flag, without the leading dashes.
+    pub fn flag(&self) -> String {
+        self.key.replace('_', "-")
+    }
+}
+
+/// The setting with TOML key `key`.
+pub fn by_key(key: &str) -> Option<&'static Spec> {
+    SPECS.iter().find(|spec| spec.key == key)
+}
+
+/// The setting with environment variable `env`.
+pub fn by_env(env: &str) -> Option<&'static Spec> {
+    SPECS.iter().find(|spec| spec.env == env)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_is_used_twice() {
+        for (at, spec) in SPECS.iter().enumerate() {
+            for other in &SPECS[at + 1..] {
+                assert_ne!(spec.key, other.key);
+                assert_ne!(spec.env, other.env);
+            }
+        }
+    }
+}

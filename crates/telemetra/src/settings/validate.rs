@@ -1,0 +1,314 @@
+//! What was written, to [`Settings`]: every value judged, all faults collected, bounds by name.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
+
+use telemetra_connectors::sqlite::JOB_NAME_BYTES_MAX;
+use telemetra_core::{
+    chat::sentiment::{Lexicon, Sentiment, Tokenizer},
+    window::WindowSpec,
+};
+use tracing_subscriber::filter::Targets;
+
+use super::{
+    Arrival, ChatSettings, Flow, FolderOrder, Inputs, LateFiles, LogSettings, Settings, Store,
+    fault::{Fault, Faults, Origin},
+    layers::{Overlaid, Values},
+    parse::{self, Wrong},
+};
+
+const HOUR_MS: i64 = 3_600_000;
+const WINDOW_MS: RangeInclusive<i64> = 100..=24 * HOUR_MS;
+const DELAY_MS: RangeInclusive<i64> = 0..=24 * HOUR_MS;
+const IDLE_MS: RangeInclusive<i64> = 100..=24 * HOUR_MS;
+const TRIGGER_MS: RangeInclusive<i64> = 0..=HOUR_MS;
+const RECORDS: RangeInclusive<u64> = 1..=1_000_000_000;
+const PROVISIONAL_ROWS: RangeInclusive<usize> = 1..=10_000_000;
+const REPLAY_RECORDS: RangeInclusive<u64> = 1_000..=1_000_000_000_000;
+const THRESHOLD: RangeInclusive<f64> = 0.1..=1_000.0;
+const RETRY_SECONDS: RangeInclusive<f64> = 0.1..=3_600.0;
+const WORKERS: RangeInclusive<usize> = 1..=256;
+const OPEN_BYTES: RangeInclusive<u64> = 16 << 20..=1 << 40;
+const LEXICON_BYTES_MAX: u64 = 1 << 20;
+const LEXICON_FAULTS_SHOWN: usize = 20;
+
+/// What the settings are for: decides what must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Only what the command line can say: logs.
+    Plain,
+    /// The store is opened.
+    Store,
+    /// Input is read: at least one folder must be named.
+    Pipeline,
+    /// Folders are the command's own.
+    Demo,
+}
+
+/// Judges every value and returns the settings, or all that is wrong with them.
+///
+/// # Errors
+/// All faults together, those of the layers first.
+pub fn validate(overlaid: Overlaid, purpose: Purpose) -> Result<Settings, Faults> {
+    let Overlaid { values, faults, notes } = overlaid;
+    let mut judge = Judge { values, faults };
+    let settings = Settings {
+        store: judge.store(purpose),
+        job: judge.get("job", job_name),
+        inputs: judge.inputs(purpose),
+        chat: judge.chat(),
+        flow: judge.flow(),
+        http: judge.get("http", loopback),
+        log: LogSettings {
+            filter: judge.get("log_level", log_filter).unwrap_or_default(),
+            json: judge.one_of("log_format", &[("text", false), ("json", true)]),
+        },
+        notes,
+    };
+    if judge.faults.is_empty() { Ok(settings) } else { Err(Faults(judge.faults)) }
+}
+
+struct Judge {
+    values: Values,
+    faults: Vec<Fault>,
+}
+
+impl Judge {
+    /// The judged value; `None` if there is none or it is wrong.
+    fn get<T>(&mut self, key: &str, judge: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+        let raw = self.values.get(key)?;
+        match judge(&raw.text) {
+            Ok(value) => Some(value),
+            Err((what, next)) => {
+                self.faults.push(Fault { origin: raw.origin.clone(), what, next });
+                None
+            }
+        }
+    }
+
+    /// As `get`; what stands in for a wrong value is never used, since there is a fault then.
+    fn or<T>(&mut self, key: &str, stand_in: T, judge: impl Fn(&str) -> Result<T, Wrong>) -> T {
+        self.get(key, judge).unwrap_or(stand_in)
+    }
+
+    fn one_of<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> T {
+        self.or(key, choices[0].1, |text| parse::word(text, choices))
+    }
+
+    fn ms(&mut self, key: &str, bounds: RangeInclusive<i64>) -> i64 {
+        let stand_in = *bounds.end();
+        self.or(key, stand_in, |text| parse::duration_ms(text, bounds.clone()))
+    }
+
+    fn fault(&mut self, key: &str, what: &str, next: &str) {
+        let origin = self.values.get(key).map_or(Origin::Default(key.into()), |raw| raw.origin.clone());
+        self.faults.push(Fault { origin, what: what.into(), next: next.into() });
+    }
+
+    fn store(&mut self, purpose: Purpose) -> Store {
+        let raw = self.values.get("store").cloned().expect("the store has a default");
+        let is_default = matches!(raw.origin, Origin::Default(_));
+        let postgres =
+            ["postgres_url", "postgres_host"].into_iter().find(|key| self.values.contains_key(*key));
+        let opens = matches!(purpose, Purpose::Store | Purpose::Pipeline);
+        if let (true, true, Some(key)) = (opens, is_default, postgres) {
+            let what = "asks for PostgreSQL; this build reads folders and writes SQLite only";
+            self.fault(key, what, "choose --store sqlite:PATH, or unset it");
+        }
+        let path = self.get("store", sqlite_path).unwrap_or_default();
+        Store { path, origin: raw.origin }
+    }
+
+    fn inputs(&mut self, purpose: Purpose) -> Inputs {
+        let inputs = Inputs {
+            chat_dir: self.get("chat_dir", path),
+            viewer_dir: self.get("viewer_dir", path),
+            order: self.one_of(
+                "folder_order",
+                &[("name", FolderOrder::Name), ("event-time", FolderOrder::EventTime)],
+            ),
+            late_files: self.one_of("late_files", &[("halt", LateFiles::Halt), ("keep", LateFiles::Keep)]),
+            arrival: self.one_of("arrival", &[("settle", Arrival::Settle), ("rename", Arrival::Rename)]),
+        };
+        let folders = inputs.chat_dir.is_some() || inputs.viewer_dir.is_some();
+        if purpose == Purpose::Pipeline {
+            self.kafka(folders);
+            let asked = ["kafka", "chat_topic", "viewer_topic", "chat_dir", "viewer_dir"];
+            if !asked.iter().any(|key| self.values.contains_key(*key)) {
+                let next =
+                    "name a folder: --chat-dir DIR, --viewer-dir DIR, or both; `telemetra demo` needs none";
+                self.faults.push(Fault {
+                    origin: Origin::Flag("chat-dir".into()),
+                    what: "no input is named".into(),
+                    next: next.into(),
+                });
+            }
+            if inputs.chat_dir.is_some() && inputs.chat_dir == inputs.viewer_dir {
+                self.fault(
+                    "viewer_dir",
+                    "is the folder of chat events too",
+                    "give each input its own folder",
+                );
+            }
+        }
+        inputs
+    }
+
+    /// Kafka is an error when it is asked for: by flag or file always, by the old job's environment only
+    /// when no folder is named, since that variable is often there anyway.
+    fn kafka(&mut self, folders: bool) {
+        for key in ["kafka", "chat_topic", "viewer_topic"] {
+            let Some(raw) = self.values.get(key) else { continue };
+            if matches!(raw.origin, Origin::Env(_)) && folders {
+                continue;
+            }
+            let what = "asks for Kafka; this build reads folders and writes SQLite only";
+            self.fault(key, what, "name folders instead: --chat-dir DIR, --viewer-dir DIR");
+        }
+    }
+
+    fn chat(&mut self) -> ChatSettings {
+        let faults_before = self.faults.len();
+        let length_ms = self.ms("window_duration", WINDOW_MS);
+        let slide_ms = self.ms("slide_duration", WINDOW_MS);
+        let window = WindowSpec::new(length_ms, slide_ms).unwrap_or_else(|what| {
+            // Only if both are durations: what stands in for a wrong one is no fault of its own.
+            if self.faults.len() == faults_before {
+                let slide = self.values.get("slide_duration");
+                let slide_given = slide.is_some_and(|raw| !matches!(raw.origin, Origin::Default(_)));
+                let key = if slide_given { "slide_duration" } else { "window_duration" };
+                self.fault(key, &what, "choose a window length that is a multiple of the slide");
+            }
+            WindowSpec::new(60_000, 10_000).expect("60 s is a multiple of 10 s")
+        });
+        ChatSettings {
+            window,
+            delay_ms: self.ms("watermark_delay", DELAY_MS),
+            future_skew_ms: self.ms("max_future_skew", DELAY_MS),
+            anomaly_threshold: self.or("anomaly_threshold", 0.0, |text| parse::number(text, THRESHOLD)),
+            sentiment: self.sentiment(),
+        }
+    }
+
+    fn sentiment(&mut self) -> Sentiment {
+        let tokenizer = self.one_of(
+            "sentiment_tokenizer",
+            &[("words", Tokenizer::Words), ("whitespace", Tokenizer::Whitespace)],
+        );
+        match self.get("sentiment_lexicon", lexicon) {
+            Some(lexicon) => Sentiment::with_lexicon(tokenizer, lexicon),
+            None => Sentiment::new(tokenizer),
+        }
+    }
+
+    fn flow(&mut self) -> Flow {
+        let retry_seconds = self.or("retry_delay_seconds", 0.0, |text| parse::number(text, RETRY_SECONDS));
+        let open_bytes = self.or("open_bytes_max", 0, |text| parse::size_bytes(text, OPEN_BYTES));
+        Flow {
+            trigger: self.or("trigger_interval", Duration::ZERO, |text| parse::duration(text, TRIGGER_MS)),
+            records_per_trigger: self.or("max_records_per_trigger", None, |text| match text {
+                "none" => Ok(None),
+                text => parse::number(text, RECORDS).map(Some),
+            }),
+            idle_timeout_ms: self.ms("idle_timeout", IDLE_MS),
+            provisional_rows_max: self
+                .or("provisional_rows_max", 0, |text| parse::number(text, PROVISIONAL_ROWS)),
+            replay_records_max: self.or("replay_records_max", 0, |text| parse::number(text, REPLAY_RECORDS)),
+            retry_delay: Duration::from_secs_f64(retry_seconds),
+            workers: self.or("workers", 1, workers),
+            open_bytes_max: usize::try_from(open_bytes).unwrap_or(usize::MAX),
+            skip_gaps: self.one_of("on_gap", &[("halt", false), ("record", true)]),
+        }
+    }
+}
+
+fn sqlite_path(text: &str) -> Result<PathBuf, Wrong> {
+    let next = "write sqlite:PATH, such as sqlite:telemetra.db";
+    let text = text.trim();
+    if ["postgres:", "postgresql:", "jdbc:postgresql:"].iter().any(|prefix| text.starts_with(prefix)) {
+        // The address may hold a password: it is not repeated.
+        return Err((
+            "names PostgreSQL; this build reads folders and writes SQLite only".into(),
+            next.into(),
+        ));
+    }
+    match text.strip_prefix("sqlite:") {
+        Some("") => Err(("names no file".into(), next.into())),
+        Some(path) => Ok(PathBuf::from(path)),
+        None => Err((format!("`{text}` is no store"), next.into())),
+    }
+}
+
+fn job_name(text: &str) -> Result<String, Wrong> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if (1..=JOB_NAME_BYTES_MAX).contains(&text.len()) && text.chars().all(is_plain) {
+        return Ok(text.to_owned());
+    }
+    let next = format!("use 1 to {JOB_NAME_BYTES_MAX} letters (a-z), digits, `-` or `_`");
+    Err((format!("`{}` is no name for a job", text.escape_debug()), next))
+}
+
+fn path(text: &str) -> Result<PathBuf, Wrong> {
+    if text.is_empty() { Err(("is empty".into(), "name a folder".into())) } else { Ok(PathBuf::from(text)) }
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, Wrong> {
+    let next = "write 127.0.0.1:8080, or [::1]:8080";
+    let text = text.trim().replacen("localhost:", "127.0.0.1:", 1);
+    let address = text.strip_prefix(':').map_or_else(|| text.clone(), |port| format!("127.0.0.1:{port}"));
+    let address: SocketAddr =
+        address.parse().map_err(|_| (format!("`{text}` is not an address with a port"), next.to_owned()))?;
+    let is_loopback = match address.ip() {
+        IpAddr::V4(ip) => ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_loopback(),
+    };
+    if is_loopback {
+        return Ok(address);
+    }
+    let what =
+        format!("`{text}` is reachable from other machines, and the page has no login in this version");
+    Err((what, format!("{next}; for others put a proxy with a login and TLS before it")))
+}
+
+fn log_filter(text: &str) -> Result<String, Wrong> {
+    // The old jobs write Python's and log4j's names.
+    let text = match text.trim().to_ascii_lowercase().as_str() {
+        "warning" => "warn".to_owned(),
+        "fatal" | "critical" => "error".to_owned(),
+        "all" => "trace".to_owned(),
+        text => text.to_owned(),
+    };
+    match text.parse::<Targets>() {
+        Ok(_) => Ok(text),
+        Err(_) => {
+            let next = "choose error, warn, info, debug or trace, or target=level pairs joined by commas";
+            Err((format!("`{}` is no log level", text.escape_debug()), next.into()))
+        }
+    }
+}
+
+fn workers(text: &str) -> Result<usize, Wrong> {
+    if text == "auto" {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        return Ok(cores.min(*WORKERS.end()));
+    }
+    parse::number(text, WORKERS)
+}
+
+fn lexicon(path: &str) -> Result<Lexicon, Wrong> {
+    let next = || "name a readable file with one `word,weight` a line".to_owned();
+    let wrong = |error: std::io::Error| (format!("`{path}` cannot be read: {error}"), next());
+    let length = std::fs::metadata(path).map_err(wrong)?.len();
+    if length > LEXICON_BYTES_MAX {
+        return Err((format!("`{path}` is longer than 1 MB"), next()));
+    }
+    let text = std::fs::read_to_string(path).map_err(wrong)?;
+    Lexicon::parse(&text).map_err(|faults| {
+        let faults: Vec<String> = faults.iter().take(LEXICON_FAULTS_SHOWN).map(ToString::to_string).collect();
+        (format!("`{path}` is no lexicon: {}", faults.join("; ")), next())
+    })
+}

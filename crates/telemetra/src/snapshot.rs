@@ -1,0 +1,121 @@
+//! What a running job shows of itself: plain numbers, published by the run loop after each step and read by
+//! the terminal, the page and `--json`. Readers never touch the job.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+/// How a job stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", content = "cause", rename_all = "snake_case")]
+pub enum State {
+    /// Before the first step: taking over, replaying.
+    #[default]
+    Starting,
+    /// Reading.
+    Running,
+    /// All was read; waits for more.
+    Waiting,
+    /// Something is away; tried again by itself.
+    Retrying(String),
+    /// Stopped until somebody acts.
+    Halted(String),
+    /// Ended in order.
+    Ended,
+}
+
+/// One moment of a job. Counts are those of this instance, since its start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Snapshot {
+    /// The job's name.
+    pub job: String,
+    /// How it stands.
+    #[serde(flatten)]
+    pub state: State,
+    /// Number of the last committed batch.
+    pub batches: u64,
+    /// Events a second over the last seconds.
+    pub events_per_second: f64,
+    /// Records read.
+    pub records: u64,
+    /// Events counted.
+    pub counted: u64,
+    /// Late events.
+    pub late: u64,
+    /// Refused records.
+    pub dead_letters: u64,
+    /// Windows that counted events missed.
+    pub window_misses: u64,
+    /// Records known and not yet read.
+    pub lag_records: u64,
+    /// Share of the input read, 0..=1, when its end is known (`--once`).
+    pub progress: Option<f64>,
+    /// Committed watermark, milliseconds of event time.
+    pub watermark_ms: Option<i64>,
+    /// Who holds the watermark.
+    pub holder: Option<Holder>,
+    /// Windows not yet final.
+    pub open_windows: u64,
+    /// Windows that became final.
+    pub final_windows: u64,
+    /// When the last commit was known applied, milliseconds of the wall clock.
+    pub committed_at_ms: Option<i64>,
+    /// Memory of the process, bytes, where the system tells.
+    pub rss_bytes: Option<u64>,
+    /// Each partition.
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// Who holds the watermark, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Holder {
+    /// Input and partition: `chat/0`.
+    pub name: String,
+    /// Why: `slowest`, `no event yet`, `unread records` in words.
+    pub reason: String,
+}
+
+/// Where one partition stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PartitionStatus {
+    /// Input and partition: `chat/0`.
+    pub name: String,
+    /// Next record to read.
+    pub next: u64,
+    /// First offset not yet available.
+    pub end: u64,
+    /// Its position in time, milliseconds of event time.
+    pub position_ms: Option<i64>,
+    /// Nothing of what the last plan saw is unread.
+    pub at_head: bool,
+}
+
+/// The latest [`Snapshot`], shared. A clone shares the same.
+#[derive(Clone, Debug, Default)]
+pub struct Latest(Arc<Mutex<Arc<Snapshot>>>);
+
+impl Latest {
+    /// Replaces what readers see.
+    pub fn publish(&self, snapshot: Snapshot) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+    }
+
+    /// What was published last.
+    pub fn get(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_is_one_word_with_its_cause_beside_it() {
+        let snapshot = Snapshot { state: State::Halted("why".into()), ..Snapshot::default() };
+        let json = serde_json::to_value(&snapshot).expect("plain data");
+        assert_eq!((json["state"].as_str(), json["cause"].as_str()), (Some("halted"), Some("why")));
+        let json = serde_json::to_value(Snapshot::default()).expect("plain data");
+        assert_eq!((json["state"].as_str(), json.get("cause")), (Some("starting"), None));
+    }
+}

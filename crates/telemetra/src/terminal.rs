@@ -1,0 +1,220 @@
+//! The terminal: one live status line, for `--once` a progress bar, without a terminal a log line now and then.
+//!
+//! A thread of its own looks at the latest snapshot; the job never waits for a terminal.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+
+use crate::{
+    out::{grouped, plain},
+    snapshot::{Latest, Snapshot, State},
+};
+
+const REDRAW: Duration = Duration::from_millis(250);
+const LOG_EVERY: Duration = Duration::from_secs(10);
+const PROGRESS_STEPS: u64 = 10_000;
+
+/// Where log lines go: stderr, above the live line if there is one. A clone shares the same.
+#[derive(Clone, Debug, Default)]
+pub struct Screen(Arc<Mutex<Option<ProgressBar>>>);
+
+impl Screen {
+    fn set(&self, bar: Option<ProgressBar>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+    }
+
+    /// Writes whole lines to stderr without tearing the live line.
+    pub fn write_lines(&self, lines: &[u8]) -> io::Result<()> {
+        let bar = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let write = || io::stderr().lock().write_all(lines);
+        bar.as_ref().map_or_else(write, |bar| bar.suspend(write))
+    }
+}
+
+/// A status line that follows a job until it is dropped.
+#[derive(Debug)]
+pub struct StatusLine {
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl StatusLine {
+    /// Follows `latest`: live on a terminal (a progress bar if `once`), else as log lines.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn follow(latest: Latest, screen: Screen, once: bool) -> io::Result<Self> {
+        let (end, ended) = channel();
+        let is_live = io::stderr().is_terminal();
+        let thread = thread::Builder::new().name("terminal".into()).spawn(move || {
+            if is_live { live(&latest, &screen, once, &ended) } else { logged(&latest, &ended) }
+        })?;
+        Ok(Self { end: Some(end), thread: Some(thread) })
+    }
+}
+
+impl Drop for StatusLine {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there has said so itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn live(latest: &Latest, screen: &Screen, once: bool, ended: &Receiver<()>) {
+    let bar = ProgressBar::with_draw_target(Some(PROGRESS_STEPS), ProgressDrawTarget::stderr());
+    let template = if once { "{bar:24} {percent:>3} %  {msg}" } else { "{msg}" };
+    bar.set_style(ProgressStyle::with_template(template).expect("the template is constant and valid"));
+    screen.set(Some(bar.clone()));
+    let begun = Instant::now();
+    while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(REDRAW) {
+        let snapshot = latest.get();
+        let progress = snapshot.progress.unwrap_or(0.0).clamp(0.0, 1.0);
+        if once {
+            bar.set_position((progress * PROGRESS_STEPS as f64) as u64);
+            bar.set_message(progress_line(&snapshot, begun.elapsed()));
+        } else {
+            bar.set_message(status_line(&snapshot, Timestamp::now().as_millisecond()));
+        }
+    }
+    screen.set(None);
+    bar.finish_and_clear();
+}
+
+fn logged(latest: &Latest, ended: &Receiver<()>) {
+    while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(LOG_EVERY) {
+        let snapshot = latest.get();
+        let holder = snapshot.holder.as_ref();
+        tracing::info!(
+            state = state_word(&snapshot.state),
+            batches = snapshot.batches,
+            events_per_second = snapshot.events_per_second.round(),
+            lag_records = snapshot.lag_records,
+            watermark = snapshot.watermark_ms.map(instant),
+            held_by = holder.map(|holder| holder.name.as_str()),
+            reason = holder.map(|holder| holder.reason.as_str()),
+            open_windows = snapshot.open_windows,
+            final_windows = snapshot.final_windows,
+            late = snapshot.late,
+            dead_letters = snapshot.dead_letters,
+            "progress"
+        );
+    }
+}
+
+/// The status line of a running job; `now_ms` is the wall clock.
+pub fn status_line(snapshot: &Snapshot, now_ms: i64) -> String {
+    let mut parts = vec![state_word(&snapshot.state).to_owned()];
+    parts.push(format!("{} events/s", grouped(snapshot.events_per_second.round().max(0.0) as u64)));
+    parts.push(format!("lag {}", grouped(snapshot.lag_records)));
+    parts.push(match snapshot.watermark_ms {
+        Some(ms) => format!("watermark {} ({} ago)", clock(ms), age(now_ms.saturating_sub(ms))),
+        None => "no watermark yet".to_owned(),
+    });
+    if let Some(holder) = &snapshot.holder {
+        parts.push(format!("held by {} ({})", plain(&holder.name), plain(&holder.reason)));
+    }
+    parts.push(format!(
+        "windows {} open, {} final",
+        grouped(snapshot.open_windows),
+        grouped(snapshot.final_windows)
+    ));
+    parts.push(format!("late {}", grouped(snapshot.late)));
+    parts.push(format!("dead letters {}", grouped(snapshot.dead_letters)));
+    if let State::Retrying(cause) | State::Halted(cause) = &snapshot.state {
+        parts.push(plain(cause).into_owned());
+    }
+    parts.join(" · ")
+}
+
+/// What stands beside the bar of `--once`, `elapsed` after its start.
+pub fn progress_line(snapshot: &Snapshot, elapsed: Duration) -> String {
+    let rate = grouped(snapshot.events_per_second.round().max(0.0) as u64);
+    let mut line = format!("{} records · {rate} events/s", grouped(snapshot.records));
+    if let Some(share) = snapshot.progress.filter(|share| (0.001..1.0).contains(share)) {
+        let left_s = elapsed.as_secs_f64() * (1.0 - share) / share;
+        line.push_str(&format!(" · {} left", age((left_s * 1_000.0) as i64)));
+    }
+    line.push_str(&format!(
+        " · late {} · dead letters {}",
+        grouped(snapshot.late),
+        grouped(snapshot.dead_letters)
+    ));
+    line
+}
+
+fn state_word(state: &State) -> &'static str {
+    match state {
+        State::Starting => "starting",
+        State::Running => "running",
+        State::Waiting => "waiting",
+        State::Retrying(_) => "retrying",
+        State::Halted(_) => "halted",
+        State::Ended => "ended",
+    }
+}
+
+/// An instant in RFC 3339, UTC.
+pub fn instant(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |at| at.to_string())
+}
+
+fn clock(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |at| at.strftime("%H:%M:%S").to_string())
+}
+
+/// A span as people say it: `12 s`, `3 min`, `5 h`, `2 d`.
+pub fn age(ms: i64) -> String {
+    match ms.max(0) / 1_000 {
+        s @ ..120 => format!("{s} s"),
+        s @ ..7_200 => format!("{} min", s / 60),
+        s @ ..172_800 => format!("{} h", s / 3_600),
+        s => format!("{} d", s / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Holder;
+
+    #[test]
+    fn the_status_line_says_who_holds_the_watermark_and_why() {
+        let snapshot = Snapshot {
+            state: State::Running,
+            events_per_second: 12_345.6,
+            lag_records: 1_000,
+            watermark_ms: Some(1_700_000_000_000),
+            holder: Some(Holder { name: "viewer/0".into(), reason: "no event\nyet".into() }),
+            open_windows: 6,
+            final_windows: 1_234,
+            late: 1,
+            dead_letters: 2,
+            ..Snapshot::default()
+        };
+        assert_eq!(
+            status_line(&snapshot, 1_700_000_012_000),
+            "running · 12,346 events/s · lag 1,000 · watermark 22:13:20 (12 s ago) · \
+             held by viewer/0 (no event\\nyet) · windows 6 open, 1,234 final · late 1 · dead letters 2"
+        );
+    }
+
+    #[test]
+    fn progress_tells_the_time_left() {
+        let snapshot = Snapshot { records: 250, progress: Some(0.25), ..Snapshot::default() };
+        let line = progress_line(&snapshot, Duration::from_secs(10));
+        assert_eq!(line, "250 records · 0 events/s · 30 s left · late 0 · dead letters 0");
+    }
+}

@@ -1,0 +1,205 @@
+//! Looks at store, folders and a sample of each input, with the decoding of a run; writes nothing.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use telemetra_connectors::{
+    folder::{FolderInput, FolderOptions, FolderOrder, FolderSource},
+    sqlite::{SCHEMA_VERSION, SqliteReader},
+};
+use telemetra_core::{
+    chat::{Chat, decode::Scratch},
+    limits,
+    logic::{Event, Logic},
+    record::{Record, Reject},
+};
+use telemetra_engine::{
+    ids::PartitionId,
+    source::{Chunk, Source, Span},
+};
+
+use crate::{
+    commands::{
+        check::{CheckReport, Finding, RefusedSample, SampleReport},
+        run_loop::now_ms,
+    },
+    settings::Settings,
+};
+
+/// How long files are waited for that still change.
+const SETTLE_MAX: Duration = Duration::from_secs(3);
+/// How often they are looked at.
+const SETTLE_LOOK: Duration = Duration::from_millis(100);
+
+/// Looks at store and the first `sample` records of each input; writes nothing.
+///
+/// # Errors
+/// When it cannot look; what it finds is no error.
+pub fn check(settings: &Settings, sample: u64) -> anyhow::Result<CheckReport> {
+    let mut findings = vec![
+        // Whoever comes here has valid settings: all faults were named before.
+        Finding { what: "settings".into(), found: "valid".into(), is_good: true },
+        store(settings),
+    ];
+    let mut inputs = Vec::new();
+    let mut there = super::folders(settings);
+    there.iter_mut().for_each(|input| input.path = input.path.take().filter(|path| path.is_dir()));
+    let mut source = FolderSource::new(there, sampling(settings, sample));
+    settle(&mut source)?;
+    for (number, FolderInput { name, path }) in (0..).zip(super::folders(settings)) {
+        let Some(path) = path else { continue };
+        findings.push(folder(&source, name, &path));
+        if path.is_dir() {
+            let logic = settings.chat_logic(limits::STREAM_CHARS_MAX);
+            let id = PartitionId { input: number, partition: 0 };
+            let mut sampled = Sampled::new(logic, name, now_ms(), settings.chat.future_skew_ms);
+            sampled.read(&mut source, id, sample)?;
+            inputs.push(sampled.finish());
+        }
+    }
+    Ok(CheckReport { findings, inputs })
+}
+
+/// The beginning of each folder in name order, as `--once` would see it.
+fn sampling(settings: &Settings, sample: u64) -> FolderOptions {
+    let options = super::folder_options(settings, true);
+    FolderOptions { order: FolderOrder::Name, ahead_records: sample, ..options }
+}
+
+fn settle(source: &mut FolderSource) -> anyhow::Result<()> {
+    source.resume(&[])?;
+    let begun = Instant::now();
+    loop {
+        source.poll(now_ms())?;
+        if source.unsettled().is_empty() || begun.elapsed() > SETTLE_MAX {
+            return Ok(());
+        }
+        thread::sleep(SETTLE_LOOK);
+    }
+}
+
+fn store(settings: &Settings) -> Finding {
+    let path = &settings.store.path;
+    let what = format!("store {}", settings.store);
+    if !path.exists() {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let is_good = folder.is_none_or(Path::is_dir);
+        let found = if is_good { "not there yet; a run makes it" } else { "its folder does not exist" };
+        return Finding { what, found: found.into(), is_good };
+    }
+    match open_store(settings) {
+        Ok((found, is_good)) => Finding { what, found, is_good },
+        Err(error) => Finding { what, found: format!("{error:#}"), is_good: false },
+    }
+}
+
+fn open_store(settings: &Settings) -> anyhow::Result<(String, bool)> {
+    let job = settings.job_or("chat");
+    let mut reader = SqliteReader::open(&settings.store.path)?;
+    let owner = reader.owner()?;
+    let (owned, is_ours) = match &owner {
+        None => ("no job has run here yet".to_owned(), true),
+        Some(owner) if *owner == job => (format!("tables of job {job}"), true),
+        Some(owner) => {
+            (format!("tables of job {owner}, not of {job}: give --job {owner} or another --store"), false)
+        }
+    };
+    let is_running = reader.is_running(&job)?;
+    let running = if is_running { "; the job runs already, a second instance waits for it" } else { "" };
+    Ok((format!("schema version {SCHEMA_VERSION}; {owned}{running}"), is_ours))
+}
+
+fn folder(source: &FolderSource, name: &str, path: &Path) -> Finding {
+    let what = format!("{name} folder {}", path.display());
+    if !path.is_dir() {
+        let found = if path.exists() { "it is not a folder" } else { "there is no such folder" };
+        return Finding { what, found: found.into(), is_good: false };
+    }
+    let report = source.reporter().report();
+    let lies_here = |file: &&String| Path::new(file).parent() == Some(path);
+    let unsettled: Vec<_> = report.unsettled.iter().filter(lies_here).collect();
+    let starts_here = |text: &&String| text.starts_with(&*path.to_string_lossy());
+    let warnings: Vec<_> = report.warnings.iter().filter(starts_here).map(String::as_str).collect();
+    let mut found = match source.files(name) {
+        0 => "empty; a run waits for files".to_owned(),
+        1 => "1 file".to_owned(),
+        files => format!("{files} files"),
+    };
+    if let Some(first) = unsettled.first() {
+        found.push_str(&format!("; {} still changing, such as {first}", unsettled.len()));
+    }
+    if let Some(first) = warnings.first() {
+        found.push_str(&format!("; {} not readable: {first}", warnings.len()));
+    }
+    Finding { what, found, is_good: warnings.is_empty() }
+}
+
+/// What became of the records looked at so far.
+struct Sampled {
+    logic: Chat,
+    scratch: Scratch,
+    latest_ms: i64,
+    refused: BTreeMap<String, RefusedSample>,
+    report: SampleReport,
+}
+
+impl Sampled {
+    fn new(logic: Chat, input: &str, now_ms: i64, future_skew_ms: i64) -> Self {
+        Self {
+            logic,
+            scratch: Scratch::default(),
+            latest_ms: now_ms.saturating_add(future_skew_ms),
+            refused: BTreeMap::new(),
+            report: SampleReport { input: input.to_owned(), ..SampleReport::default() },
+        }
+    }
+
+    fn read(&mut self, source: &mut FolderSource, id: PartitionId, sample: u64) -> anyhow::Result<()> {
+        for range in source.cut(id, 0, sample, u64::MAX, 1)? {
+            let mut reader = source.open(id, range)?;
+            let mut chunk = Chunk::default();
+            while reader.next_chunk(&mut chunk)? {
+                for span in &chunk.records {
+                    self.take(id.input, &chunk, span);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, input: u8, chunk: &Chunk, span: &Span) {
+        let bytes = &chunk.bytes[span.start as usize..span.end as usize];
+        let record = Record { bytes, text: None, truncated: span.truncated };
+        self.report.records += 1;
+        let decoded = self.logic.decode(input, record, &mut self.scratch).map(|event| event.time_ms());
+        match decoded {
+            Ok(time_ms) if time_ms > self.latest_ms => self.refuse(&Reject::FUTURE, chunk, span),
+            Ok(time_ms) => {
+                self.report.accepted += 1;
+                let (from, to) = self.report.span_ms.unwrap_or((time_ms, time_ms));
+                self.report.span_ms = Some((from.min(time_ms), to.max(time_ms)));
+            }
+            Err(reject) => self.refuse(&reject, chunk, span),
+        }
+    }
+
+    fn refuse(&mut self, reject: &Reject, chunk: &Chunk, span: &Span) {
+        let code = reject.0.as_ref();
+        let refused = self.refused.entry(code.to_owned()).or_insert_with(|| {
+            let first = format!("{}:{}", chunk.file.as_deref().unwrap_or_default(), span.line);
+            RefusedSample { code: code.to_owned(), count: 0, first }
+        });
+        refused.count += 1;
+    }
+
+    /// Refusals most frequent first.
+    fn finish(self) -> SampleReport {
+        let mut refused: Vec<_> = self.refused.into_values().collect();
+        refused.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.code.cmp(&b.code)));
+        SampleReport { refused, ..self.report }
+    }
+}

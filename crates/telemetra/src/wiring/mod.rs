@@ -1,0 +1,155 @@
+//! The only place that knows engine, connectors and commands at once: builds sources, sinks and readers from
+//! settings. Everything above takes what it returns.
+
+mod check;
+mod page;
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
+
+use telemetra_connectors::{
+    folder::{self, FolderInput, FolderOptions, FolderSource},
+    sqlite::{self, SCHEMA_VERSION, SqliteReader, SqliteSink},
+};
+use telemetra_core::{chat::event, limits};
+use telemetra_engine::{
+    audit::Report,
+    committer::CommitMode,
+    error::JobError,
+    ids::AttemptId,
+    limits::BATCH_RECORDS_MAX,
+    status::JobStatus,
+    step::{Attempts, Job},
+};
+
+pub use check::check;
+
+use crate::{
+    commands::{
+        run::{RunOptions, Started},
+        run_loop::{Ahead, Work, now_ms},
+        status::JobNow,
+    },
+    http::data::PageData,
+    settings::{Arrival, FolderOrder, Inputs, Settings},
+};
+
+/// Records indexed ahead beyond two batches.
+const AHEAD_MARGIN_RECORDS: u64 = 10_000;
+
+/// Takes the job over and brings it to where its last commit left it; called again after `Retry` and `Busy`.
+///
+/// # Errors
+/// As the engine's.
+pub fn start_chat(settings: &Settings, options: &RunOptions) -> Result<Started, JobError> {
+    let source = FolderSource::new(folders(settings), folder_options(settings, options.once));
+    let reporter = source.reporter();
+    let sink = SqliteSink::open(&settings.store.path, &settings.job_or("chat"), settings.chat.window)?;
+    let started_at_ms = now_ms();
+    let rules = settings.rules(options.once, options.accept_changed_meaning, started_at_ms);
+    // SQLite's columns hold texts of any length.
+    let logic = Arc::new(settings.chat_logic(limits::STREAM_CHARS_MAX));
+    let mut job =
+        Job::start(logic, rules, source, sink, CommitMode::Threaded, started_at_ms, random_attempts())?;
+    Work::set_halted(&mut job, None)?;
+    let ahead = move || {
+        let report = reporter.report();
+        match report.unsettled.into_iter().next() {
+            Some(file) => Ahead::Unsettled(file),
+            None if report.files_ahead > 0 => Ahead::Coming,
+            None => Ahead::Nothing,
+        }
+    };
+    Ok(Started { work: Box::new(job), ahead: Box::new(ahead) })
+}
+
+/// The folders by number of the input, which is also what records are decoded as: one that is not named keeps
+/// its number.
+fn folders(settings: &Settings) -> Vec<FolderInput> {
+    const { assert!(event::CHAT == 0 && event::VIEWER == 1) };
+    let Inputs { chat_dir, viewer_dir, .. } = &settings.inputs;
+    let named = [("chat", chat_dir), ("viewer", viewer_dir)];
+    named.map(|(name, path)| FolderInput { name, path: path.clone() }).into()
+}
+
+fn folder_options(settings: &Settings, once: bool) -> FolderOptions {
+    let inputs = &settings.inputs;
+    let batch_records = settings.flow.records_per_trigger.unwrap_or(BATCH_RECORDS_MAX);
+    FolderOptions {
+        arrival: match inputs.arrival {
+            Arrival::Settle => folder::Arrival::Settle,
+            Arrival::Rename => folder::Arrival::Rename,
+        },
+        order: match inputs.order {
+            FolderOrder::Name => folder::FolderOrder::Name,
+            FolderOrder::EventTime => folder::FolderOrder::EventTime,
+        },
+        once,
+        // One batch is in flight while the next one is planned: neither may see the end of what is indexed.
+        ahead_records: batch_records.saturating_mul(2).saturating_add(AHEAD_MARGIN_RECORDS),
+        threads: settings.flow.workers,
+    }
+}
+
+/// Ids that no other process will make: the standard library's hasher is seeded by the system.
+fn random_attempts() -> Attempts {
+    let mut count = 0_u64;
+    Box::new(move || {
+        count += 1;
+        let half = || u128::from(RandomState::new().hash_one(count));
+        AttemptId(half() << 64 | half())
+    })
+}
+
+/// A reader of the store for the page; its own connection, read only.
+///
+/// # Errors
+/// When the store cannot be opened.
+pub fn page_data(settings: &Settings) -> anyhow::Result<Box<dyn PageData>> {
+    Ok(Box::new(SqliteReader::open(&settings.store.path)?))
+}
+
+/// Brings the tables to this version; returns what was done, one line each.
+///
+/// # Errors
+/// When the store is newer than this build, or cannot be written.
+pub fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
+    match sqlite::migrate(&settings.store.path)? {
+        SCHEMA_VERSION => Ok(Vec::new()),
+        0 => Ok(vec![format!("made the tables, version {SCHEMA_VERSION}")]),
+        before => Ok(vec![format!("brought the tables from version {before} to {SCHEMA_VERSION}")]),
+    }
+}
+
+/// How the jobs stand, all of them or the one that settings name.
+///
+/// # Errors
+/// When the store cannot be read, or has no job of that name.
+pub fn status(settings: &Settings) -> anyhow::Result<Vec<JobNow>> {
+    let mut reader = SqliteReader::open(&settings.store.path)?;
+    let jobs = reader.jobs(settings.job.as_deref())?;
+    demand_named(settings, jobs.len())?;
+    let now = |status: JobStatus| Ok(JobNow { is_running: reader.is_running(&status.job)?, status });
+    jobs.into_iter().map(now).collect()
+}
+
+/// The law, checked over all jobs, or the one that settings name.
+///
+/// # Errors
+/// When the store cannot be read, or has no job of that name; an imbalance is no error.
+pub fn audit(settings: &Settings) -> anyhow::Result<Vec<Report>> {
+    let reports = SqliteReader::open(&settings.store.path)?.audit(settings.job.as_deref())?;
+    demand_named(settings, reports.len())?;
+    Ok(reports)
+}
+
+fn demand_named(settings: &Settings, found: usize) -> anyhow::Result<()> {
+    match &settings.job {
+        Some(job) if found == 0 => {
+            anyhow::bail!("there is no job {job} in {}; `status` without --job lists them", settings.store)
+        }
+        _ => Ok(()),
+    }
+}
