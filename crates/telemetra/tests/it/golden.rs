@@ -1,0 +1,174 @@
+//! The fixtures, through the real binary into a real store: row by row, all columns.
+//!
+//! Floating-point columns agree to 1e-9, keys and integers exactly. After each run the audit must balance.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::support::{Telemetra, fixture};
+
+fn run(fixture_name: &str, batch: Option<u64>, env: &[(&str, &str)]) -> Telemetra {
+    let telemetra = Telemetra::new();
+    let chat = fixture(fixture_name).join("chat");
+    let viewer = fixture(fixture_name).join("viewer");
+    let mut args = vec!["run".into(), "chat".into(), "--once".into(), "--drain".into()];
+    args.extend(["--chat-dir".to_owned(), chat.display().to_string()]);
+    if viewer.exists() {
+        args.extend(["--viewer-dir".to_owned(), viewer.display().to_string()]);
+    }
+    if let Some(batch) = batch {
+        args.extend(["--max-records-per-trigger".to_owned(), batch.to_string()]);
+    }
+    telemetra.run_env(&args, env).expect_code(0);
+    telemetra.run(&["audit"]).expect_code(0);
+    telemetra
+}
+
+/// Compares what is in the store with the expected files whose names begin with `prefix`.
+fn check(fixture_name: &str, prefix: &str, batch: Option<u64>, env: &[(&str, &str)]) {
+    let telemetra = run(fixture_name, batch, env);
+    let db = telemetra.open_store();
+    let folder = fixture(fixture_name);
+    let context = format!("{fixture_name} {prefix} in batches of {batch:?}");
+    compare(&context, &summary(&db), &expected(&folder.join(format!("{prefix}.summary.csv"))));
+    compare(&context, &moments(&db), &expected(&folder.join(format!("{prefix}.moments.csv"))));
+    compare(&context, &dead_letters(&db), &expected(&folder.join(format!("{prefix}.dead.csv"))));
+}
+
+#[test]
+fn chat_small_matches_in_any_batches() {
+    for batch in [None, Some(7), Some(120), Some(997)] {
+        check("chat_small", "expected", batch, &[]);
+    }
+}
+
+#[test]
+fn chat_small_matches_with_the_whitespace_tokenizer() {
+    for batch in [None, Some(7), Some(120), Some(997)] {
+        check("chat_small", "expected_whitespace", batch, &[("SENTIMENT_TOKENIZER", "whitespace")]);
+    }
+}
+
+#[test]
+fn chat_dirty_matches_in_any_batches() {
+    for batch in [None, Some(7), Some(120), Some(997)] {
+        check("chat_dirty", "expected", batch, &[]);
+    }
+}
+
+#[test]
+fn chat_late_matches_for_both_batch_sizes_late_events_and_ledger_included() {
+    for batch in [50, 500] {
+        let prefix = format!("expected_{batch}");
+        check("chat_late", &prefix, Some(batch), &[]);
+        let telemetra = run("chat_late", Some(batch), &[]);
+        let db = telemetra.open_store();
+        let folder = fixture("chat_late");
+        let late = rows(&db, "SELECT file, line FROM late_events ORDER BY offset");
+        compare("late events", &late, &expected(&folder.join(format!("{prefix}.late.csv"))));
+        let text = std::fs::read_to_string(folder.join(format!("{prefix}.ledger.json"))).expect("a ledger");
+        let ledger: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let sums = rows(
+            &db,
+            "SELECT SUM(records), SUM(counted), SUM(late), SUM(window_misses) FROM telemetra_batch_range",
+        );
+        let chat_count = rows(&db, "SELECT SUM(chat_count) FROM chat_summary_minute");
+        let number = |name: &str| ledger[name].to_string();
+        assert_eq!(sums[0], ["records", "counted", "late", "window_misses"].map(number).to_vec(), "{prefix}");
+        assert_eq!(chat_count[0][0], number("sum_chat_count"), "{prefix}");
+    }
+}
+
+fn summary(db: &Connection) -> Vec<Vec<String>> {
+    let mut rows = rows(
+        db,
+        "SELECT stream_id, window_start, window_end, chat_count, unique_chatters, avg_sentiment, positive_count, \
+         negative_count, chat_rate, avg_viewers, top_emotes, emote_counts, z_score, is_anomaly, is_final, incomplete \
+         FROM chat_summary_minute ORDER BY stream_id, window_start",
+    );
+    for row in &mut rows {
+        assert_eq!(
+            row.split_off(14),
+            ["1", "0"],
+            "every window is final and complete after --drain: {row:?}"
+        );
+        let names: Vec<String> = serde_json::from_str(&row[10]).expect("top_emotes is a JSON array");
+        row[10] = names.join("|");
+        row[13] = if row[13] == "1" { "true".into() } else { "false".into() };
+    }
+    rows
+}
+
+fn moments(db: &Connection) -> Vec<Vec<String>> {
+    rows(
+        db,
+        "SELECT stream_id, timestamp, moment_type, intensity, json_extract(metadata, '$.z_score'), \
+         json_extract(metadata, '$.chat_count') FROM moments ORDER BY stream_id, timestamp",
+    )
+}
+
+fn dead_letters(db: &Connection) -> Vec<Vec<String>> {
+    rows(db, "SELECT input, file, line, code FROM dead_letters ORDER BY input, offset")
+}
+
+fn rows(db: &Connection, sql: &str) -> Vec<Vec<String>> {
+    let mut statement = db.prepare(sql).expect("the table is there");
+    let columns = statement.column_count();
+    let text = |value: rusqlite::types::ValueRef<'_>| match value {
+        rusqlite::types::ValueRef::Null => String::new(),
+        rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+        rusqlite::types::ValueRef::Real(number) => number.to_string(),
+        rusqlite::types::ValueRef::Text(text) => String::from_utf8(text.to_vec()).expect("UTF-8"),
+        rusqlite::types::ValueRef::Blob(_) => panic!("no blob is compared"),
+    };
+    statement
+        .query_map([], |row| (0..columns).map(|at| Ok(text(row.get_ref(at)?))).collect())
+        .expect("a query")
+        .collect::<Result<_, _>>()
+        .expect("rows")
+}
+
+fn expected(path: &Path) -> Vec<Vec<String>> {
+    let mut reader =
+        csv::Reader::from_path(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let rows = reader.records().map(|record| record.expect("CSV").iter().map(str::to_owned).collect());
+    rows.collect()
+}
+
+fn compare(context: &str, found: &[Vec<String>], expected: &[Vec<String>]) {
+    for (row, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let equal =
+            found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| cells_equal(a, b));
+        assert!(equal, "{context}: row {row}\nfound    {found:?}\nexpected {expected:?}");
+    }
+    assert_eq!(found.len(), expected.len(), "{context}: number of rows");
+}
+
+/// Equal as text, as instants, as JSON or as numbers that differ by at most 1e-9.
+fn cells_equal(found: &str, expected: &str) -> bool {
+    let instant = |text: &str| text.strip_suffix('Z').map(|text| text.trim_end_matches(".000").to_owned());
+    let json = |text: &str| {
+        serde_json::from_str::<serde_json::Value>(text).ok().filter(serde_json::Value::is_object)
+    };
+    if found == expected || (json(found).is_some() && json(found) == json(expected)) {
+        return true;
+    }
+    if instant(found).is_some() {
+        return instant(found) == instant(expected);
+    }
+    match (found.parse::<f64>(), expected.parse::<f64>()) {
+        (Ok(found), Ok(expected)) => (found - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+        _ => false,
+    }
+}
+
+#[test]
+fn cells_that_differ_are_told_apart() {
+    assert!(cells_equal("0.1", "0.10000000000000001"));
+    assert!(!cells_equal("0.1", "0.10001"));
+    assert!(cells_equal("2025-01-01T00:00:00.000Z", "2025-01-01T00:00:00Z"));
+    assert!(!cells_equal("2025-01-01T00:00:10.000Z", "2025-01-01T00:00:00Z"));
+    assert!(!cells_equal("", "0"));
+    assert!(!cells_equal("{\"a\":1}", "{\"a\": 2}"));
+}

@@ -1,0 +1,8 @@
+//! The one integration-test binary: what holds for the whole rather than for one crate.
+
+mod crash;
+mod folders;
+mod golden;
+mod sim;
+mod support;
+mod tidy;

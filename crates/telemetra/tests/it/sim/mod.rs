@@ -1,0 +1,29 @@
+//! The engine in a simulated world: a log that arrives on a virtual clock, a store that fails as real ones do.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `input` | what arrives when: histories, live flow, files |
+//! | `product` | how events become records of a product, and what its rows must hold |
+//! | `drive` | a job run instance by instance, with crashes and faults, and checked afterwards |
+//! | `stamps` | wrong, future and late stamps |
+//! | `backlog` | histories of unequal partitions: bounded panes and replay, nothing late |
+//! | `live` | live flow: empty, refused, slow, silent, hung and ended partitions |
+//! | `folders` | files that come late as a whole |
+//! | `closing` | drain, flush, gaps, changed meaning, a second instance |
+//! | `properties` | any split and any crash give the same rows |
+//! | `fuzz` | seeded random worlds with all faults |
+//!
+//! Times are seconds where a name does not say otherwise; the world begins at [`input::NOW_S`].
+
+#![allow(clippy::print_stdout, reason = "some scenarios print the bounds that they found")]
+
+mod backlog;
+mod closing;
+mod drive;
+mod folders;
+mod fuzz;
+mod input;
+mod live;
+mod product;
+mod properties;
+mod stamps;

@@ -1,0 +1,86 @@
+//! Runs the real binary in a folder of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use rusqlite::{Connection, OpenFlags};
+use tempfile::TempDir;
+
+/// A folder with a store, and the binary that works in it.
+pub(crate) struct Telemetra {
+    folder: TempDir,
+}
+
+/// What a command left behind.
+pub(crate) struct Finished(pub(crate) Output, String);
+
+impl Telemetra {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path().join("telemetra.db")
+    }
+
+    /// The binary with a clean environment, its working folder set.
+    pub(crate) fn command<A: AsRef<str>>(&self, args: &[A]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_telemetra"));
+        command.args(args.iter().map(AsRef::as_ref)).current_dir(self.path()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        if let Some(mutant) = std::env::var_os("TELEMETRA_MUTANT") {
+            command.env("TELEMETRA_MUTANT", mutant);
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run<A: AsRef<str>>(&self, args: &[A]) -> Finished {
+        self.run_env(args, &[])
+    }
+
+    pub(crate) fn run_env<A: AsRef<str>>(&self, args: &[A], env: &[(&str, &str)]) -> Finished {
+        let mut command = self.command(args);
+        command.envs(env.iter().copied());
+        let shown = format!("{command:?}");
+        Finished(command.output().expect("the binary starts"), shown)
+    }
+
+    pub(crate) fn spawn<A: AsRef<str>>(&self, args: &[A]) -> Child {
+        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts")
+    }
+
+    /// The store, read-only.
+    pub(crate) fn open_store(&self) -> Connection {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+        Connection::open_with_flags(self.store(), flags).expect("the store is there")
+    }
+}
+
+impl Finished {
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.0.stdout).into_owned()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.0.stderr).into_owned()
+    }
+
+    /// Checks the exit code and returns what was printed on both streams.
+    pub(crate) fn expect_code(&self, code: i32) -> String {
+        let all = self.stdout() + &self.stderr();
+        assert_eq!(self.0.status.code(), Some(code), "{}\n{all}", self.1);
+        all
+    }
+}
+
+/// A folder of the repository's fixtures.
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
+}
