@@ -1,5 +1,7 @@
 //! A decoded chat or viewer event, borrowing its text from the record.
 
+use memchr::memchr_iter;
+
 use crate::logic;
 
 /// Input number of chat events.
@@ -53,12 +55,9 @@ impl<'a> Emotes<'a> {
         match self {
             Emotes::Plain(text) => {
                 // Strings without escapes: names are what stands between each pair of quotes.
-                let mut rest = *text;
-                while let Some(open) = rest.find('"') {
-                    let name = &rest[open + 1..];
-                    let Some(close) = name.find('"') else { return };
-                    each(&name[..close]);
-                    rest = &name[close + 1..];
+                let mut quotes = memchr_iter(b'"', text.as_bytes());
+                while let (Some(open), Some(close)) = (quotes.next(), quotes.next()) {
+                    each(&text[open + 1..close]);
                 }
             }
             Emotes::List(names) => names.iter().for_each(|name| each(name)),

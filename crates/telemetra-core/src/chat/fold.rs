@@ -1,7 +1,8 @@
 //! Events to a partial: what one split adds to each (stream, pane).
 //!
 //! This is the hot path. Once a stream, pane, chatter or emote name was seen, folding an event that names it
-//! allocates nothing.
+//! allocates nothing. Chatters' tables are larger than the near caches, so each event only notes its chatter, and
+//! notes are entered many at a time: the processor then waits for several table rows at once.
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -26,6 +27,20 @@ pub struct Partial {
     last: Vec<(i64, u32)>,
     cell_of: FastMap<(u32, i64), u32>,
     block_of: FastMap<(u32, i64), u32>,
+    /// Chatters not yet entered in `blocks`; at most [`SEEN_MAX`].
+    seen: Vec<Seen>,
+}
+
+/// Chatters noted before they are entered in their tables.
+const SEEN_MAX: usize = 256;
+
+/// A chatter wrote in a pane.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    chatter: u64,
+    block: u32,
+    /// [`users::bit`] of the pane.
+    bit: u64,
 }
 
 /// What a split adds to one pane of one stream.
@@ -95,17 +110,28 @@ impl Partial {
                 cell.numbers.sentiment += i128::from(sentiment);
                 cell.numbers.positive += i64::from(sentiment > 0);
                 cell.numbers.negative += i64::from(sentiment < 0);
-                *self.blocks[cell.block as usize].masks.entry(chatter).or_insert(0) |= users::bit(pane);
+                self.seen.push(Seen { chatter, block: cell.block, bit: users::bit(pane) });
                 let names = &mut self.emotes;
                 emotes.for_each(|name| *cell.emotes.entry(names.intern(name)).or_insert(0) += 1);
                 if cell.emotes.len() > 2 * EMOTES_PER_PANE_MAX {
                     cut(&mut cell.emotes, names);
+                }
+                if self.seen.len() == SEEN_MAX {
+                    self.enter_seen();
                 }
             }
             Body::Viewer { count } => {
                 cell.numbers.viewer_sum += u128::from(count);
                 cell.numbers.viewer_samples += 1;
             }
+        }
+    }
+
+    /// Enters the chatters noted; before the last time, a partial's blocks are not complete.
+    #[inline(never)]
+    pub(super) fn enter_seen(&mut self) {
+        for Seen { chatter, block, bit } in self.seen.drain(..) {
+            *self.blocks[block as usize].masks.entry(chatter).or_insert(0) |= bit;
         }
     }
 

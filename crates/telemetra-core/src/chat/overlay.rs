@@ -233,7 +233,8 @@ struct Place {
 }
 
 impl Gathered {
-    fn take(&mut self, overlay: &mut Overlay, open: &Open, partial: Partial) {
+    fn take(&mut self, overlay: &mut Overlay, open: &Open, mut partial: Partial) {
+        partial.enter_seen();
         let deltas: Vec<u32> = partial.streams.iter().map(|name| overlay.delta(open, name)).collect();
         let number = u32::try_from(self.emotes.len()).expect("a batch has few splits");
         let fresh_from = u32::try_from(open.emotes.len()).expect("numbers of names are u32");
