@@ -149,3 +149,17 @@ fn a_long_replay_lets_only_who_holds_the_watermark_be_read() {
     println!("replay without a bound {free}, bounded {bounded}, with a bound but --once {read_on}");
     assert!(free > 30_000 && bounded <= 3_500 && read_on == free);
 }
+
+#[test]
+fn a_partition_not_yet_seen_holds_the_watermark() {
+    // Its first records are refused, so batches go by before its first event tells where it is in time.
+    let refused = Item { kind: Kind::Refused, time_ms: 0, stream: 0, arrives_ms: 0 };
+    let unseen = std::iter::repeat_n(refused, 500).chain(history(2, Kind::Chat, FROM_S, 600, 1.0));
+    let ahead = history(1, Kind::Chat, FROM_S + 3_600, 600, 1.0);
+    let parts = [Part::chat(0, ahead), Part::chat(1, unseen.collect())];
+    let sim = Sim::new(&sums(), &parts);
+    let drive = Drive { caps: vec![Some(50)], ..Drive::default() };
+    let outcome = drive.run(&sim).expect("nothing stops it");
+    check_clean("unseen", &sim, &outcome);
+    assert!(outcome.final_rows > 100 && outcome.dead >= 500, "{outcome:?}");
+}

@@ -12,16 +12,21 @@
 //! | `closing` | drain, flush, gaps, changed meaning, a second instance |
 //! | `properties` | any split and any crash give the same rows |
 //! | `fuzz` | seeded random worlds with all faults |
+//! | `golden` | the same inputs as the executable model of the rules, the same rows |
 //!
 //! Times are seconds where a name does not say otherwise; the world begins at [`input::NOW_S`].
 
-#![allow(clippy::print_stdout, reason = "some scenarios print the bounds that they found")]
+#![allow(
+    clippy::print_stdout,
+    reason = "a run prints its numbers; the test harness shows them when asked or when it fails"
+)]
 
 mod backlog;
 mod closing;
 mod drive;
 mod folders;
 mod fuzz;
+mod golden;
 mod input;
 mod live;
 mod product;
