@@ -13,6 +13,7 @@ demo: build ## Show it: generated chat, live windows and moments on a local page
 
 test: toolchain ## All tests, the ones with a real binary included
 	$(CARGO) test --workspace --locked
+	scripts/mutants.sh
 
 check: fmt-check lint ## Before each commit: layout, lints, unit tests, tidy; under a minute when warm
 	$(CARGO) test --quiet --workspace --locked --lib
