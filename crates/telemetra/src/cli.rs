@@ -40,7 +40,7 @@ pub enum Command {
     Check(CheckArgs),
     /// Bring the store's tables to this version
     Migrate(StoreArgs),
-    /// Show how a job stands: watermark and who holds it, positions, lag
+    /// Show how the jobs stand: watermark and who holds it, positions, windows
     Status(StatusArgs),
     /// Prove that every record read is accounted for
     Audit(StatusArgs),

@@ -25,6 +25,8 @@ use crate::{
 
 /// How long `--once` waits for another instance to leave.
 const BUSY_MAX: Duration = Duration::from_secs(10);
+/// How long it waits for files that still change.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
 
 /// What a run is told beside its settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +99,7 @@ fn follow(settings: &Settings, options: &RunOptions, stop: &Stop, latest: &Lates
         once: options.once,
         drain: options.drain,
         trigger: settings.flow.trigger,
+        settle_max: SETTLE_MAX,
         retry_delay: settings.flow.retry_delay,
     };
     let mut meter = Meter::new(latest.clone(), settings.job_or("chat"));
@@ -137,7 +140,7 @@ fn take_over(
                     return Err(Ending::Busy(cause));
                 }
                 if !has_said {
-                    tracing::warn!(cause, "the job cannot be taken over yet; trying again until it can");
+                    tracing::warn!(cause, "the job cannot start yet; trying again until it can");
                     has_said = true;
                 }
                 latest.publish(Snapshot { state: State::Retrying(cause), ..(*latest.get()).clone() });
@@ -166,7 +169,7 @@ fn report(options: &RunOptions, latest: &Latest, ending: &Ending, elapsed: Durat
                 out::plain(file)
             ));
         }
-        Ending::Busy(cause) => out::note(&format!("the job could not be taken over: {}", out::whole(cause))),
+        Ending::Busy(cause) => out::note(&format!("the job could not start: {}", out::whole(cause))),
         Ending::Fenced(cause) => out::note(&format!("fenced: {}", out::whole(cause))),
         Ending::Halted(cause) => out::note(&format!("halted: {}", out::whole(cause))),
     }

@@ -20,9 +20,7 @@ use crate::{signals::Stop, snapshot::State};
 
 /// Longest pause between two tries.
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// How long `--once` waits for files that still change.
-const SETTLE_MAX: Duration = Duration::from_secs(10);
-/// How often it looks at them.
+/// How often `--once` looks at files that still change.
 const SETTLE_LOOK: Duration = Duration::from_millis(200);
 
 /// What the loop drives.
@@ -91,6 +89,8 @@ pub struct Conduct {
     pub drain: bool,
     /// Pause when caught up.
     pub trigger: Duration,
+    /// How long `once` waits for files that still change, from its beginning.
+    pub settle_max: Duration,
     /// First pause after a failure; doubles up to a minute.
     pub retry_delay: Duration,
 }
@@ -146,24 +146,21 @@ pub fn drive(
                 stop.wait(conduct.trigger);
             }
             Ok(Turn::AtEnd) => {
-                match ahead() {
-                    Ahead::Nothing => {}
+                // The commit that was in flight is known now.
+                meter.publish(work, State::Waiting);
+                let waited = match ahead() {
                     Ahead::Coming => continue,
-                    Ahead::Unsettled(_) if begun.elapsed() < SETTLE_MAX => {
+                    Ahead::Unsettled(file) if begun.elapsed() >= conduct.settle_max => Some(file),
+                    Ahead::Unsettled(_) => {
                         stop.wait(SETTLE_LOOK);
                         continue;
                     }
-                    Ahead::Unsettled(file) => {
-                        return match work.flush(now_ms()) {
-                            Ok(()) => Ending::Unsettled(file),
-                            Err(error) => meter.failed(work, error).unwrap_or(Ending::Unsettled(file)),
-                        };
-                    }
-                }
-                match close(work, conduct) {
+                    Ahead::Nothing => None,
+                };
+                match close(work, conduct, waited.is_some()) {
                     Ok(()) => {
                         meter.publish(work, State::Ended);
-                        return Ending::Done;
+                        return waited.map_or(Ending::Done, Ending::Unsettled);
                     }
                     Err(error) => {
                         if let Some(ending) = meter.failed(work, error) {
@@ -220,8 +217,9 @@ fn turn(work: &mut dyn Work, conduct: &Conduct, is_stopping: bool) -> Result<Tur
     }
 }
 
-fn close(work: &mut dyn Work, conduct: &Conduct) -> Result<(), JobError> {
-    if conduct.drain { work.drain(now_ms()) } else { work.flush(now_ms()) }
+/// Closes every window if that was asked for and nothing is missing, else writes what is unwritten.
+fn close(work: &mut dyn Work, conduct: &Conduct, is_incomplete: bool) -> Result<(), JobError> {
+    if conduct.drain && !is_incomplete { work.drain(now_ms()) } else { work.flush(now_ms()) }
 }
 
 /// The wall clock, milliseconds since the Unix epoch.
@@ -276,7 +274,13 @@ mod tests {
     }
 
     fn check(mut work: Fake, once: bool, drain: bool, stop: &Stop, ending: &Ending, calls: &[&str]) {
-        let conduct = Conduct { once, drain, trigger: Duration::ZERO, retry_delay: Duration::ZERO };
+        let conduct = Conduct {
+            once,
+            drain,
+            trigger: Duration::ZERO,
+            settle_max: Duration::ZERO,
+            retry_delay: Duration::ZERO,
+        };
         let mut meter = Meter::new(Latest::default(), "chat".into());
         assert_eq!(&drive(&mut work, &conduct, &mut meter, stop, || Ahead::Nothing), ending);
         assert_eq!(work.calls, calls);
@@ -318,5 +322,19 @@ mod tests {
         check(halted, false, false, &stop, &Ending::Halted("why".into()), &["step"]);
         let fenced = steps(vec![Err(JobError::Fenced("who".into()))]);
         check(fenced, false, false, &stop, &Ending::Fenced("who".into()), &["step"]);
+    }
+    #[test]
+    fn a_file_that_does_not_settle_is_named_and_nothing_is_drained() {
+        let zero = Duration::ZERO;
+        let conduct = Conduct { once: true, drain: true, trigger: zero, settle_max: zero, retry_delay: zero };
+        let latest = Latest::default();
+        let mut meter = Meter::new(latest.clone(), "chat".into());
+        let mut work = steps(vec![Ok(Stepped::Batch { records: 1 })]);
+        work.report.tally.records = 1;
+        let ahead = || Ahead::Unsettled("in/b".into());
+        let ending = drive(&mut work, &conduct, &mut meter, &Stop::default(), ahead);
+        assert_eq!(ending, Ending::Unsettled("in/b".into()));
+        assert_eq!(work.calls, ["step", "step", "flush"]);
+        assert_eq!(latest.get().records, 1);
     }
 }
