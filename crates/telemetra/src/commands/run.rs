@@ -132,7 +132,10 @@ fn take_over(
     let mut has_said = false;
     loop {
         match wiring::start_chat(settings, options) {
-            Ok(started) => return Ok(started),
+            Ok(started) => {
+                tracing::info!(job = settings.job_or("chat"), "the job is taken over");
+                return Ok(started);
+            }
             Err(JobError::Halted(cause)) => return Err(Ending::Halted(cause)),
             Err(JobError::Fenced(cause)) => return Err(Ending::Fenced(cause)),
             Err(JobError::Retry(cause) | JobError::Busy(cause)) => {

@@ -3,6 +3,7 @@
 mod crash;
 mod folders;
 mod golden;
+mod instances;
 mod sim;
 mod support;
 mod tidy;

@@ -1,0 +1,110 @@
+//! Two instances of one job, and how an instance leaves: by signal, in order, losing nothing.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Child, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::Duration,
+};
+
+use crate::support::Telemetra;
+
+/// Long enough for any machine; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Instance {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Instance {
+    fn start(telemetra: &Telemetra) -> Self {
+        let args = ["run", "chat", "--chat-dir", "chat", "--arrival", "rename", "--log-format", "json"];
+        let mut command = telemetra.command(&args);
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+        let (sender, lines) = channel();
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, lines }
+    }
+
+    /// Waits until a line with `text` is printed.
+    fn expect(&self, text: &str) {
+        let mut seen = String::new();
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|error| panic!("no line with `{text}` ({error}):\n{seen}"));
+            if line.contains(text) {
+                return;
+            }
+            seen.push_str(&line);
+            seen.push('\n');
+        }
+    }
+
+    fn signal(&self, signal: libc::c_int) {
+        let mut kill = std::process::Command::new("kill");
+        kill.arg(format!("-{signal}")).arg(self.child.id().to_string());
+        assert!(kill.status().expect("kill is there").success());
+    }
+
+    fn wait(mut self) -> ExitStatus {
+        self.child.wait().expect("it can be waited for")
+    }
+}
+
+fn telemetra_with_events() -> Telemetra {
+    let telemetra = Telemetra::new();
+    fs::create_dir(telemetra.path().join("chat")).expect("a folder");
+    let event = |second: i64| {
+        let time_ms = 1_735_689_600_000 + second * 1_000;
+        format!("{{\"timestamp\":{time_ms},\"stream_id\":\"s\",\"user_id\":\"u\",\"message\":\"x\"}}\n")
+    };
+    let text: String = (0..300).map(event).collect();
+    fs::write(telemetra.path().join("chat/a.jsonl"), text).expect("a file");
+    telemetra
+}
+
+#[test]
+fn a_second_instance_waits_and_takes_over_at_once_when_the_first_is_killed() {
+    let telemetra = telemetra_with_events();
+    let first = Instance::start(&telemetra);
+    first.expect("the job is taken over");
+    let second = Instance::start(&telemetra);
+    second.expect("the job cannot start yet");
+    first.signal(libc::SIGKILL);
+    assert!(!first.wait().success());
+    second.expect("the job is taken over");
+    second.signal(libc::SIGTERM);
+    second.expect("stopped in order");
+    assert!(second.wait().success());
+    telemetra.run(&["audit"]).expect_code(0);
+    let db = telemetra.open_store();
+    let epoch: i64 = db.query_row("SELECT epoch FROM telemetra_job", [], |row| row.get(0)).expect("a job");
+    assert_eq!(epoch, 2);
+}
+
+#[test]
+fn a_signal_ends_in_order_and_writes_every_open_window() {
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let telemetra = telemetra_with_events();
+        let instance = Instance::start(&telemetra);
+        instance.expect("the job is taken over");
+        instance.signal(signal);
+        assert!(instance.wait().success());
+        // Whatever it had read is whole; a run to the end makes it all.
+        telemetra.run(&["run", "chat", "--once", "--chat-dir", "chat", "--arrival", "rename"]).expect_code(0);
+        telemetra.run(&["audit"]).expect_code(0);
+        let db = telemetra.open_store();
+        let counted = "SELECT SUM(counted) FROM telemetra_batch_range";
+        let counted: i64 = db.query_row(counted, [], |row| row.get(0)).expect("a sum");
+        let open = "SELECT SUM(chat_count) FROM chat_summary_minute WHERE NOT is_final";
+        let open: i64 = db.query_row(open, [], |row| row.get(0)).expect("a sum");
+        let said: i64 =
+            db.query_row("SELECT open_count FROM telemetra_job", [], |row| row.get(0)).expect("a job");
+        assert_eq!((counted, open), (300, said), "every provisional row is written before an exit");
+    }
+}
