@@ -18,6 +18,15 @@ pub enum CommitMode {
     Threaded,
 }
 
+/// What is known of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It was applied.
+    Applied,
+    /// Nothing of it was written, for this cause.
+    NotApplied(String),
+}
+
 /// Holds the sink and at most one commit in flight.
 pub struct Committer<L: Logic, K> {
     mode: CommitMode,
@@ -63,12 +72,12 @@ impl<L: Logic, K: Sink<L> + 'static> Committer<L, K> {
         };
     }
 
-    /// Waits for the commit in flight. `None` if there was none, else whether it is known applied.
+    /// Waits for the commit in flight. `None` if there was none.
     ///
     /// # Errors
     /// Those of the sink, `NotApplied` excepted; after `Retry`-like errors the outcome is still in doubt and
     /// `settle` must be called again.
-    pub fn settle(&mut self) -> Option<Result<bool, SinkError>> {
+    pub fn settle(&mut self) -> Option<Result<Settled, SinkError>> {
         let (mut sink, commit, result) = match std::mem::replace(&mut self.state, State::Moving) {
             State::Running(handle) => match handle.join() {
                 Ok(done) => done,
@@ -81,15 +90,17 @@ impl<L: Logic, K: Sink<L> + 'static> Committer<L, K> {
             }
         };
         let known = match result {
-            Ok(()) => Ok(true),
-            Err(SinkError::NotApplied(_)) => Ok(false),
+            Ok(()) => Ok(Settled::Applied),
+            Err(SinkError::NotApplied(cause)) => Ok(Settled::NotApplied(cause)),
             Err(SinkError::InDoubt(doubt)) => match sink.was_applied(commit.batch_id, commit.attempt) {
                 Err(SinkError::NotApplied(_) | SinkError::InDoubt(_) | SinkError::Busy(_)) => {
                     let again = Err(SinkError::InDoubt(doubt.clone()));
                     self.state = State::Done(Box::new((sink, commit, again)));
                     return Some(Err(SinkError::InDoubt(doubt)));
                 }
-                known => known,
+                Ok(true) => Ok(Settled::Applied),
+                Ok(false) => Ok(Settled::NotApplied(doubt)),
+                Err(error) => Err(error),
             },
             Err(other) => Err(other),
         };

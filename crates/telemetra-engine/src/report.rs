@@ -21,6 +21,8 @@ pub struct Report {
     pub batches: u64,
     /// Batches known not applied, planned anew.
     pub dropped_batches: u64,
+    /// Why the last of those was not applied.
+    pub dropped_cause: String,
     /// Batches that advanced the watermark by the clock alone.
     pub idle_advances: u64,
     /// What became of the records.

@@ -12,7 +12,7 @@ use telemetra_core::{
 };
 
 use crate::{
-    committer::{CommitMode, Committer},
+    committer::{CommitMode, Committer, Settled},
     error::JobError,
     fold::FoldRules,
     gaps::replay_gaps,
@@ -217,12 +217,10 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
             close_early: true,
             new_meaning: has_changed.then(|| self.rules.meaning.clone()),
         });
-        match self.committer.settle() {
-            Some(Ok(true)) | None => {}
-            Some(Ok(false)) => {
-                return Err(JobError::Retry("closing the open windows early was not written".into()));
-            }
-            Some(Err(error)) => return Err(error.into()),
+        if let Some(settled) = self.committer.settle()
+            && let Settled::NotApplied(cause) = settled?
+        {
+            return Err(JobError::Retry(cause));
         }
         let window = self.rules.window;
         let ahead = |row: &&WindowCount| !self.known.watermark.has_passed(row.start_ms + window.length_ms());

@@ -14,7 +14,7 @@ use telemetra_core::{
 use crate::{
     advance::advance,
     batch::{Folds, changed_positions, lay_over, touched_segments},
-    committer::Committer,
+    committer::{Committer, Settled},
     error::JobError,
     fold::{FoldRules, Folded},
     gaps::pass_gaps,
@@ -128,10 +128,11 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
     /// Those of the sink.
     pub fn settle(&mut self) -> Result<bool, JobError> {
         let Some(outcome) = self.committer.settle() else { return Ok(true) };
-        let is_applied = outcome?;
+        let outcome = outcome?;
         let pending = self.pending.take().expect("a commit in flight has its batch");
-        if !is_applied {
+        if let Settled::NotApplied(cause) = outcome {
             self.report.dropped_batches += 1;
+            self.report.dropped_cause = cause;
             return Ok(false);
         }
         self.known = pending.progress;
@@ -279,7 +280,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         if self.settle()? {
             return Ok(&self.known);
         }
-        Err(JobError::Retry("the batch before was not written".into()))
+        Err(JobError::Retry(self.report.dropped_cause.clone()))
     }
 
     fn commit_without_records(

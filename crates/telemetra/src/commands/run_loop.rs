@@ -203,17 +203,18 @@ fn turn(work: &mut dyn Work, conduct: &Conduct, is_stopping: bool) -> Result<Tur
         return Ok(Turn::Left);
     }
     let stepped = work.step(now_ms())?;
-    if work.report().lag_records > 0 || stepped == Stepped::Dropped {
+    let has_lag = work.report().lag_records > 0;
+    if has_lag && matches!(stepped, Stepped::Batch { .. }) {
         return Ok(Turn::More);
     }
-    // Caught up: nothing is gained by leaving the last commit in flight.
-    if !work.settle()? {
-        return Ok(Turn::More);
+    // Caught up, or nothing can be read yet: nothing is gained by leaving the last commit in flight.
+    if stepped == Stepped::Dropped || !work.settle()? {
+        return Err(JobError::Retry(work.report().dropped_cause.clone()));
     }
     match (conduct.once, stepped) {
-        (true, Stepped::Nothing) => Ok(Turn::AtEnd),
-        (true, _) => Ok(Turn::More),
-        (false, _) => Ok(Turn::CaughtUp),
+        (true, Stepped::Nothing) if !has_lag => Ok(Turn::AtEnd),
+        (true, Stepped::Batch { .. }) => Ok(Turn::More),
+        _ => Ok(Turn::CaughtUp),
     }
 }
 
