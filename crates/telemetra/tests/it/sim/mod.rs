@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `input` | what arrives when: histories, live flow, files |
 //! | `product` | how events become records of a product, and what its rows must hold |
+//! | `chat` | the chat pipeline as such a product |
 //! | `drive` | a job run instance by instance, with crashes and faults, and checked afterwards |
 //! | `stamps` | wrong, future and late stamps |
 //! | `backlog` | histories of unequal partitions: bounded panes and replay, nothing late |
@@ -22,6 +23,7 @@
 )]
 
 mod backlog;
+mod chat;
 mod closing;
 mod drive;
 mod folders;

@@ -1,12 +1,14 @@
 //! Any split and any crash give the same rows, while disorder stays within the delay and nothing idles.
 
 use proptest::prelude::*;
+use telemetra_core::logic::Logic;
 use telemetra_engine::sim::{dice::Dice, faults::FaultPlan, source::ReadFaults};
 
 use super::{
+    chat::chat,
     drive::{Drive, Sim},
     input::{Hist, Kind, NOW_S, Part},
-    product::sums,
+    product::{Product, sums},
 };
 
 /// One partition of history: kind, records a second, start, refused and empty of a thousand.
@@ -29,8 +31,14 @@ fn parts(shapes: &[Shape], seed: u64) -> Vec<Part> {
 }
 
 /// Runs, then writes every row.
-fn rows(parts: &[Part], drive: &Drive, with_faults: bool, rows_max: usize) -> Result<String, TestCaseError> {
-    let mut sim = Sim::new(&sums(), parts);
+fn rows<L: Logic>(
+    product: &Product<L>,
+    parts: &[Part],
+    drive: &Drive,
+    with_faults: bool,
+    rows_max: usize,
+) -> Result<String, TestCaseError> {
+    let mut sim = Sim::new(product, parts);
     // Crashes and retries take time; nothing may idle.
     sim.rules.idle_timeout_ms = i64::MAX / 4;
     sim.rules.provisional_rows_max = rows_max;
@@ -62,8 +70,10 @@ proptest! {
         settles in any::<bool>(),
     ) {
         let parts = parts(&shapes, seed);
-        let undisturbed = rows(&parts, &Drive::default(), false, 5_000)?;
         let drive = Drive { seed, crashes, caps, settles, ..Drive::default() };
-        prop_assert_eq!(undisturbed, rows(&parts, &drive, true, rows_max)?);
+        let undisturbed = rows(&sums(), &parts, &Drive::default(), false, 5_000)?;
+        prop_assert_eq!(undisturbed, rows(&sums(), &parts, &drive, true, rows_max)?);
+        let undisturbed = rows(&chat(), &parts, &Drive::default(), false, 5_000)?;
+        prop_assert_eq!(undisturbed, rows(&chat(), &parts, &drive, true, rows_max)?);
     }
 }
