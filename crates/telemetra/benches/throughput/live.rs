@@ -16,8 +16,9 @@ use anyhow::{Context, ensure};
 use telemetra::{
     cli::Compress,
     commands::{
+        meter::Meter as Progress,
         run::RunOptions,
-        run_loop::{Conduct, Ending, Meter as Progress, Work, drive, now_ms},
+        run_loop::{Conduct, Ending, Work, drive, now_ms},
     },
     generate::feed::Feed,
     signals::Stop,
@@ -85,6 +86,7 @@ pub(crate) fn run(folder: &Path, seconds: u64, workers: u64) -> anyhow::Result<O
     let settings = settings(folder, &["--trigger-interval", "1s", "--workers", &workers.to_string()])?;
     let started = wiring::start_chat(&settings, &RunOptions::default())?;
     let conduct = Conduct {
+        settle_max: Duration::ZERO,
         once: false,
         drain: false,
         trigger: settings.flow.trigger,

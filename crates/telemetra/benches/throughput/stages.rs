@@ -5,8 +5,9 @@ use std::{hint::black_box, ops::Range, path::Path};
 use anyhow::{Context, ensure};
 use telemetra::{
     commands::{
+        meter::Meter as Progress,
         run::RunOptions,
-        run_loop::{Conduct, Ending, Meter as Progress, drive},
+        run_loop::{Conduct, Ending, drive},
     },
     settings::Settings,
     signals::Stop,
@@ -96,7 +97,7 @@ fn over_ranges(
 ) -> anyhow::Result<u64> {
     let options =
         FolderOptions { arrival: Arrival::Rename, once: true, threads: 1, ..FolderOptions::default() };
-    let input = FolderInput { name: "chat", path: folder.to_path_buf() };
+    let input = FolderInput { name: "chat", path: Some(folder.to_path_buf()) };
     let mut source = FolderSource::new(vec![input], options);
     source.resume(&[])?;
     let mut at = 0;
@@ -175,6 +176,7 @@ fn to_store(settings: &Settings) -> anyhow::Result<Outcome> {
     let mut meter = Meter::default();
     let options = RunOptions { once: true, drain: true, ..RunOptions::default() };
     let conduct = Conduct {
+        settle_max: std::time::Duration::ZERO,
         once: true,
         drain: true,
         trigger: settings.flow.trigger,
