@@ -104,10 +104,6 @@ pub trait Source: Send + Sync {
         pieces: usize,
     ) -> Result<Vec<Range<Offset>>, SourceError>;
 
-    /// Offsets in `range` at which the events ahead must be looked at before they are read, because a file
-    /// begins there. Kafka has none.
-    fn beginnings(&self, partition: PartitionId, range: Range<Offset>) -> Vec<Offset>;
-
     /// Opens a range for reading; called from worker threads.
     ///
     /// # Errors

@@ -234,9 +234,4 @@ impl Sequence {
         };
         self.pieces.iter().filter_map(gap).collect()
     }
-
-    /// Offsets in `range` at which a piece begins.
-    pub(crate) fn beginnings(&self, range: &Range<Offset>) -> Vec<Offset> {
-        self.holding(range).iter().map(|piece| piece.first).filter(|first| range.contains(first)).collect()
-    }
 }

@@ -256,10 +256,6 @@ impl Source for FolderSource {
         Ok(ranges)
     }
 
-    fn beginnings(&self, partition: PartitionId, range: Range<Offset>) -> Vec<Offset> {
-        self.folder(partition).map_or(Vec::new(), |(_, sequence)| sequence.beginnings(&range))
-    }
-
     fn open(
         &self,
         partition: PartitionId,

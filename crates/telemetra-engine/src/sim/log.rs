@@ -202,12 +202,6 @@ impl Log {
         gaps
     }
 
-    /// Offsets in `range` at which a file begins.
-    pub fn beginnings(&self, range: &Range<Offset>) -> Vec<Offset> {
-        let files = self.files.iter().flatten();
-        files.map(|file| file.offsets.start).filter(|offset| range.contains(offset)).collect()
-    }
-
     /// The segments that hold `range`; none unless it is a folder.
     pub fn segments(&self, range: &Range<Offset>) -> Vec<Segment> {
         let files = self.files.iter().flatten().zip(0u32..);
@@ -280,8 +274,6 @@ mod tests {
         let records = |n: usize| vec![b"row".to_vec(); n];
         log.file(10, "a", &records(3)).file(5, "b", &[]).file(30, "c", &records(2));
         assert_eq!([log.end(5), log.end(10), log.end(29), log.end(30)], [0, 3, 3, 5]);
-        assert_eq!(log.beginnings(&(0..5)), [0, 3]);
-        assert_eq!(log.beginnings(&(1..3)), [0; 0]);
         let segments = log.segments(&(2..4));
         let seen: Vec<_> = segments.iter().map(|s| (s.seq, &*s.file, s.first_offset, s.records)).collect();
         assert_eq!(seen, [(0, "a", 0, 3), (1, "c", 3, 2)]);

@@ -204,10 +204,6 @@ impl Source for MemSource {
         Ok(cut_pieces(from..to, pieces, self.dice.as_mut()))
     }
 
-    fn beginnings(&self, partition: PartitionId, range: Range<Offset>) -> Vec<Offset> {
-        self.known(partition).beginnings(&range)
-    }
-
     fn open(
         &self,
         partition: PartitionId,
