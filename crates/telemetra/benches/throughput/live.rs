@@ -55,7 +55,8 @@ impl Feeder {
         let plan = ChatPlan {
             streams: STREAMS,
             users: USERS,
-            rate_per_second: f64::from(RATE),
+            // Between the bursts of its cycle the generator stays below the mean rate that it is told.
+            rate_per_second: f64::from(RATE) * 1.3,
             start_ms: now_ms(),
             viewer_interval_ms: 0,
             ..ChatPlan::default()
