@@ -64,6 +64,8 @@ pub struct Snapshot {
     pub rss_bytes: Option<u64>,
     /// Each partition.
     pub partitions: Vec<PartitionStatus>,
+    /// Files and folders that are not read, and why.
+    pub warnings: Vec<String>,
 }
 
 /// Who holds the watermark, and why.

@@ -1,6 +1,9 @@
 //! What the loop shows of itself: the engine's report as snapshots, with rates and the process's memory.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use telemetra_engine::{error::JobError, report::Report};
 
@@ -11,7 +14,6 @@ use crate::{
 };
 
 /// Turns the engine's report into snapshots and publishes them.
-#[derive(Debug)]
 pub struct Meter {
     latest: Latest,
     job: String,
@@ -19,19 +21,46 @@ pub struct Meter {
     marks: Vec<(Instant, u64)>,
     batches: u64,
     committed_at_ms: Option<i64>,
+    warnings: Box<dyn FnMut() -> Vec<String>>,
+    said: HashSet<String>,
 }
 
 impl Meter {
-    /// A meter that publishes to `latest`.
-    pub fn new(latest: Latest, job: String) -> Self {
-        Self { latest, job, records_at_start: None, marks: Vec::new(), batches: 0, committed_at_ms: None }
+    /// A meter that publishes to `latest`; `warnings` tells what is not read, and why.
+    pub fn new(latest: Latest, job: String, warnings: Box<dyn FnMut() -> Vec<String>>) -> Self {
+        Self {
+            latest,
+            job,
+            records_at_start: None,
+            marks: Vec::new(),
+            batches: 0,
+            committed_at_ms: None,
+            warnings,
+            said: HashSet::new(),
+        }
     }
 
     /// Publishes how the job stands.
     pub fn publish(&mut self, work: &dyn Work, state: State) {
         let names = work.input_names();
-        let snapshot = self.snapshot(work.report(), &names, state);
+        let warnings = self.warn();
+        let snapshot = Snapshot { warnings, ..self.snapshot(work.report(), &names, state) };
         self.latest.publish(snapshot);
+    }
+
+    /// What is not read now; logged once by file and cause.
+    fn warn(&mut self) -> Vec<String> {
+        const SAID_MAX: usize = 10_000;
+        let warnings = (self.warnings)();
+        if self.said.len() > SAID_MAX {
+            self.said.clear();
+        }
+        for warning in &warnings {
+            if self.said.insert(warning.clone()) {
+                tracing::warn!("not read: {warning}");
+            }
+        }
+        warnings
     }
 
     /// Publishes a failure; the ending it means, or `None` if it will be tried again.
@@ -98,6 +127,7 @@ impl Meter {
                     at_head: partition.is_at_head,
                 })
                 .collect(),
+            warnings: Vec::new(),
         }
     }
 }

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{out::grouped, process, snapshot::Snapshot, terminal::instant};
+use crate::{
+    out::{grouped, plain},
+    process,
+    snapshot::Snapshot,
+    terminal::instant,
+};
 
 /// What `--json` prints: the last snapshot and the cost of the process.
 #[derive(Clone, Debug, Serialize)]
@@ -35,7 +40,7 @@ impl<'a> OnceReport<'a> {
     pub fn text(&self) -> String {
         let Self { snapshot, seconds, .. } = self;
         let rate = if *seconds > 0.0 { snapshot.records as f64 / seconds } else { 0.0 };
-        format!(
+        let mut text = format!(
             "{} records read in {seconds:.1} s ({} a second)\n  counted {}, late {}, dead letters {}, windows missed {}\n  \
              windows {} final, {} still open; watermark {}\n",
             grouped(snapshot.records),
@@ -47,6 +52,10 @@ impl<'a> OnceReport<'a> {
             grouped(snapshot.final_windows),
             grouped(snapshot.open_windows),
             snapshot.watermark_ms.map_or("none".into(), instant),
-        )
+        );
+        for warning in &snapshot.warnings {
+            text.push_str(&format!("  not read: {}\n", plain(warning)));
+        }
+        text
     }
 }

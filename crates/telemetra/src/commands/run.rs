@@ -47,6 +47,8 @@ pub struct Started {
     pub work: Box<dyn Work>,
     /// What the end of the input is still waited for.
     pub ahead: Box<dyn FnMut() -> Ahead>,
+    /// What is not read, and why.
+    pub warnings: Box<dyn FnMut() -> Vec<String>>,
 }
 
 /// Runs the chat pipeline until its end. `listener` is where the page is served, if it is; `at_end` is called
@@ -102,7 +104,7 @@ fn follow(settings: &Settings, options: &RunOptions, stop: &Stop, latest: &Lates
         settle_max: SETTLE_MAX,
         retry_delay: settings.flow.retry_delay,
     };
-    let mut meter = Meter::new(latest.clone(), settings.job_or("chat"));
+    let mut meter = Meter::new(latest.clone(), settings.job_or("chat"), started.warnings);
     let work = &mut *started.work;
     let ending = drive(work, &conduct, &mut meter, stop, &mut started.ahead);
     if let Ending::Halted(cause) = &ending
@@ -172,6 +174,11 @@ fn report(options: &RunOptions, latest: &Latest, ending: &Ending, elapsed: Durat
                 out::plain(file)
             ));
         }
+        Ending::Unreadable(cause) => out::note(&format!(
+            "not read: {}; everything else is. Mend or remove it and run again{}",
+            out::plain(cause),
+            if options.drain { ", the open windows are closed then" } else { "" }
+        )),
         Ending::Busy(cause) => out::note(&format!("the job could not start: {}", out::whole(cause))),
         Ending::Fenced(cause) => out::note(&format!("fenced: {}", out::whole(cause))),
         Ending::Halted(cause) => out::note(&format!("halted: {}", out::whole(cause))),
@@ -182,7 +189,7 @@ fn report(options: &RunOptions, latest: &Latest, ending: &Ending, elapsed: Durat
 fn exit_of(ending: &Ending) -> Exit {
     match ending {
         Ending::Done | Ending::Stopped => Exit::Done,
-        Ending::Unsettled(_) | Ending::Busy(_) => Exit::Error,
+        Ending::Unsettled(_) | Ending::Unreadable(_) | Ending::Busy(_) => Exit::Error,
         Ending::Halted(_) => Exit::Halted,
         Ending::Fenced(_) => Exit::Fenced,
     }

@@ -104,6 +104,8 @@ pub enum Ahead {
     Coming,
     /// This file still changes.
     Unsettled(String),
+    /// This is not read, and why; waiting does not help.
+    Unreadable(String),
 }
 
 /// Why the loop ended.
@@ -115,6 +117,8 @@ pub enum Ending {
     Stopped,
     /// A file did not settle.
     Unsettled(String),
+    /// The rest was read; this was not, and why.
+    Unreadable(String),
     /// Another instance kept the job, or something stayed away, from the start on.
     Busy(String),
     /// Going on could make a wrong number.
@@ -150,7 +154,10 @@ pub fn drive(
                 meter.publish(work, State::Waiting);
                 let waited = match ahead() {
                     Ahead::Coming => continue,
-                    Ahead::Unsettled(file) if begun.elapsed() >= conduct.settle_max => Some(file),
+                    Ahead::Unsettled(file) if begun.elapsed() >= conduct.settle_max => {
+                        Some(Ending::Unsettled(file))
+                    }
+                    Ahead::Unreadable(cause) => Some(Ending::Unreadable(cause)),
                     Ahead::Unsettled(_) => {
                         stop.wait(SETTLE_LOOK);
                         continue;
@@ -160,7 +167,7 @@ pub fn drive(
                 match close(work, conduct, waited.is_some()) {
                     Ok(()) => {
                         meter.publish(work, State::Ended);
-                        return waited.map_or(Ending::Done, Ending::Unsettled);
+                        return waited.unwrap_or(Ending::Done);
                     }
                     Err(error) => {
                         if let Some(ending) = meter.failed(work, error) {
@@ -283,7 +290,7 @@ mod tests {
             settle_max: Duration::ZERO,
             retry_delay: Duration::ZERO,
         };
-        let mut meter = Meter::new(Latest::default(), "chat".into());
+        let mut meter = Meter::new(Latest::default(), "chat".into(), Box::new(Vec::new));
         assert_eq!(&drive(&mut work, &conduct, &mut meter, stop, || Ahead::Nothing), ending);
         assert_eq!(work.calls, calls);
     }
@@ -330,7 +337,7 @@ mod tests {
         let zero = Duration::ZERO;
         let conduct = Conduct { once: true, drain: true, trigger: zero, settle_max: zero, retry_delay: zero };
         let latest = Latest::default();
-        let mut meter = Meter::new(latest.clone(), "chat".into());
+        let mut meter = Meter::new(latest.clone(), "chat".into(), Box::new(Vec::new));
         let mut work = steps(vec![Ok(Stepped::Batch { records: 1 })]);
         work.report.tally.records = 1;
         let ahead = || Ahead::Unsettled("in/b".into());

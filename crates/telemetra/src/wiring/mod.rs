@@ -54,15 +54,20 @@ pub fn start_chat(settings: &Settings, options: &RunOptions) -> Result<Started, 
     let mut job =
         Job::start(logic, rules, source, sink, CommitMode::Threaded, started_at_ms, random_attempts())?;
     Work::set_halted(&mut job, None)?;
+    let of_all = reporter.clone();
     let ahead = move || {
         let report = reporter.report();
-        match report.unsettled.into_iter().next() {
-            Some(file) => Ahead::Unsettled(file),
-            None if report.files_ahead > 0 => Ahead::Coming,
-            None => Ahead::Nothing,
+        let others = report.warnings.len().saturating_sub(1);
+        match (report.unsettled.into_iter().next(), report.warnings.into_iter().next()) {
+            (Some(file), _) => Ahead::Unsettled(file),
+            (None, _) if report.files_ahead > 0 => Ahead::Coming,
+            (None, Some(first)) if others == 0 => Ahead::Unreadable(first),
+            (None, Some(first)) => Ahead::Unreadable(format!("{first}, and {others} more")),
+            (None, None) => Ahead::Nothing,
         }
     };
-    Ok(Started { work: Box::new(job), ahead: Box::new(ahead) })
+    let warnings = move || of_all.report().warnings;
+    Ok(Started { work: Box::new(job), ahead: Box::new(ahead), warnings: Box::new(warnings) })
 }
 
 /// The folders by number of the input, which is also what records are decoded as: one that is not named keeps

@@ -86,6 +86,22 @@ fn a_file_gone_from_the_replay_range_closes_its_windows_early() {
 }
 
 #[test]
+fn a_broken_file_is_named_nothing_is_drained_and_the_run_fails() {
+    let chat = Chat::new();
+    chat.write("a.jsonl", 0..200);
+    fs::write(chat.file(".b"), b"\x1f\x8b no gzip behind its magic").expect("a file");
+    fs::rename(chat.file(".b"), chat.file("b.jsonl.gz")).expect("renamed in");
+    let said = chat.run(&["--drain"], &[], 1);
+    assert!(said.contains("WARN") && said.contains("not read: chat/b.jsonl.gz"), "{said}");
+    assert_eq!(said.matches("WARN").count(), 1, "{said}");
+    assert_eq!(chat.number("SELECT SUM(counted) FROM telemetra_batch_range"), 200);
+    assert!(chat.number("SELECT COUNT(*) FROM chat_summary_minute WHERE NOT is_final") > 0, "{said}");
+    fs::remove_file(chat.file("b.jsonl.gz")).expect("the file can be removed");
+    chat.run(&["--drain"], &[], 0);
+    chat.audit(0);
+}
+
+#[test]
 fn a_changed_tokenizer_with_open_panes_is_refused_and_accepted_closes_early() {
     let chat = Chat::new();
     let whitespace = [("SENTIMENT_TOKENIZER", "whitespace")];
