@@ -282,9 +282,14 @@ fn log_filter(text: &str) -> Result<String, Wrong> {
         "all" => "trace".to_owned(),
         text => text.to_owned(),
     };
+    // A bare word that is no level would be taken for a target, which turns everything on for it and all else off.
+    let is_level = |part: &str| {
+        let level = part.rsplit('=').next().unwrap_or_default().trim();
+        ["off", "error", "warn", "info", "debug", "trace"].contains(&level)
+    };
     match text.parse::<Targets>() {
-        Ok(_) => Ok(text),
-        Err(_) => {
+        Ok(_) if text.split(',').all(is_level) => Ok(text),
+        _ => {
             let next = "choose error, warn, info, debug or trace, or target=level pairs joined by commas";
             Err((format!("`{}` is no log level", text.escape_debug()), next.into()))
         }
