@@ -29,6 +29,8 @@ pub struct Report {
     pub tally: Tally,
     /// Windows missed, by partly late events and by closing early.
     pub window_misses: i64,
+    /// What was closed early at the start: cause, offsets, rows. Empty when nothing was.
+    pub closed_early: String,
     /// Rows that became final.
     pub final_rows: u64,
     /// Provisional rows written.

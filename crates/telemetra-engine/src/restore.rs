@@ -222,6 +222,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         };
         let mut overlay = nothing;
         let rows = self.logic.emit(&self.open, &mut overlay, L::Answer::default(), &request).rows;
+        let closed_early = closed_early_message(recovered, &gaps, has_changed);
         self.committer.submit(Commit {
             batch_id: self.known.batch_id,
             attempt: (self.attempts)(),
@@ -249,6 +250,9 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         {
             return Err(JobError::Retry(cause));
         }
+        self.report.closed_early = closed_early;
+        self.report.final_rows += recovered.open_rows.len() as u64;
+        self.report.window_misses += left_out;
         let window = self.rules.window;
         let ahead = |row: &&WindowCount| !self.known.watermark.has_passed(row.start_ms + window.length_ms());
         let closed =
@@ -304,6 +308,27 @@ fn resumes(recovered: &Recovered) -> Vec<Resume> {
         segments: segments.remove(&position.id).unwrap_or_default(),
     };
     recovered.positions.iter().map(&mut resume).collect()
+}
+
+/// Why windows were closed early, by partition where input is missing, and how many; empty when none was.
+fn closed_early_message(recovered: &Recovered, gaps: &[Gap], has_changed: bool) -> String {
+    let rows = recovered.open_rows.len();
+    if rows == 0 && gaps.is_empty() {
+        return String::new();
+    }
+    let cause = if !gaps.is_empty() {
+        let shown = |gap: &Gap| {
+            let (partition, offsets) = (gap.partition, &gap.offsets);
+            format!("partition {partition}, offsets {}..{}: {}", offsets.start, offsets.end, gap.cause)
+        };
+        let shown: Vec<String> = gaps.iter().take(10).map(shown).collect();
+        format!("input of open windows cannot be read again ({})", shown.join("; "))
+    } else if has_changed {
+        "settings that change what the numbers mean differ, and that was accepted".to_owned()
+    } else {
+        "reading again did not give what was committed, and that was accepted".to_owned()
+    };
+    format!("{cause}; {rows} rows were closed as they stood, final and incomplete")
 }
 
 fn has_open(recovered: &Recovered) -> bool {

@@ -66,6 +66,8 @@ pub struct Snapshot {
     pub partitions: Vec<PartitionStatus>,
     /// Files and folders that are not read, and why.
     pub warnings: Vec<String>,
+    /// What was closed early at the start, and why; empty when nothing was.
+    pub closed_early: String,
 }
 
 /// Who holds the watermark, and why.

@@ -128,6 +128,7 @@ impl Meter {
                 })
                 .collect(),
             warnings: Vec::new(),
+            closed_early: report.closed_early.clone(),
         }
     }
 }

@@ -53,6 +53,9 @@ impl<'a> OnceReport<'a> {
             grouped(snapshot.open_windows),
             snapshot.watermark_ms.map_or("none".into(), instant),
         );
+        if !snapshot.closed_early.is_empty() {
+            text.push_str(&format!("  closed early: {}\n", plain(&snapshot.closed_early)));
+        }
         for warning in &snapshot.warnings {
             text.push_str(&format!("  not read: {}\n", plain(warning)));
         }

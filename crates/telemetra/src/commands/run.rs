@@ -106,6 +106,10 @@ fn follow(settings: &Settings, options: &RunOptions, stop: &Stop, latest: &Lates
     };
     let mut meter = Meter::new(latest.clone(), settings.job_or("chat"), started.warnings);
     let work = &mut *started.work;
+    let closed_early = &work.report().closed_early;
+    if !closed_early.is_empty() {
+        tracing::warn!("closed early: {closed_early}");
+    }
     let ending = drive(work, &conduct, &mut meter, stop, &mut started.ahead);
     if let Ending::Halted(cause) = &ending
         && let Err(error) = work.set_halted(Some(cause))

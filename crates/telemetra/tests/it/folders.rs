@@ -77,7 +77,8 @@ fn a_file_gone_from_the_replay_range_closes_its_windows_early() {
     assert!(chat.number("SELECT COUNT(*) FROM chat_summary_minute WHERE NOT is_final") > 0);
     fs::remove_file(chat.file("a.jsonl")).expect("the file can be removed");
     chat.write("b.jsonl", 300..500);
-    chat.run(&["--drain"], &[], 0);
+    let said = chat.run(&["--drain"], &[], 0);
+    assert!(said.contains("WARN closed early") && said.contains("offsets 130..200"), "{said}");
     chat.audit(0);
     assert_eq!(chat.number("SELECT COUNT(*) FROM chat_summary_minute WHERE NOT is_final"), 0);
     assert!(chat.number("SELECT COUNT(*) FROM chat_summary_minute WHERE incomplete") > 0);
