@@ -163,3 +163,37 @@ fn members_and_frames_are_one_stream() {
     bench.write("b.zst", [zstd("4\n5"), zstd("6\n")].concat());
     assert_eq!(bench.texts(0), ["1", "23", "4", "56"]);
 }
+
+#[test]
+fn a_rewrite_that_keeps_size_and_time_is_noticed() {
+    let mut bench = Bench::new();
+    bench.write("a", "1\n2\n");
+    let (written, time_ms) = (bench.changed("a"), bench.now_ms);
+    assert_eq!(bench.texts(0), ["1", "2"]);
+    // The file system's clock may not have ticked yet.
+    while bench.changed("a") == written {
+        fs::write(bench.path("a"), "123\n").expect("written");
+        bench.touch("a", time_ms);
+    }
+    assert_eq!(bench.texts(0), ["123"]);
+}
+
+#[test]
+fn a_file_renamed_unchanged_is_read_on() {
+    let mut bench = Bench::new();
+    bench.write("b", "1\n2\n3\n");
+    assert_eq!(bench.step(0, 1, 0), ["1"]);
+    fs::rename(bench.path("b"), bench.path("a")).expect("renamed");
+    assert_eq!(bench.poll()[0].gaps, []);
+    assert_eq!(bench.step(1, 1, 0), ["2"]);
+    assert_eq!(bench.texts(2), ["3"]);
+}
+
+impl Bench {
+    /// When the file system changed anything of a file last.
+    fn changed(&self, name: &str) -> (i64, i64) {
+        use std::os::unix::fs::MetadataExt;
+        let data = fs::metadata(self.path(name)).expect("there");
+        (data.ctime(), data.ctime_nsec())
+    }
+}
