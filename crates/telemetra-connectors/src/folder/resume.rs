@@ -76,8 +76,10 @@ impl Folder {
             }
             if of_file.iter().flatten().any(|recorded| recorded.is_needed) {
                 wanted.push(name);
-            } else if let Some(head) = self.heads.get(&name) {
-                self.entries.trusted.insert(name, head.end);
+            } else if let Some(last) = of_file.last().and_then(|chain| chain.last())
+                && let Some(modified_ns) = last.segment.modified_ns
+            {
+                self.entries.trusted.insert(name, (last.segment.bytes.end, modified_ns));
             }
         }
         if !wanted.is_empty() {

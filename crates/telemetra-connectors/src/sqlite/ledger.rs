@@ -146,11 +146,12 @@ pub(super) fn upsert_segments<R>(
 ) -> Result<(), Failure> {
     let sql = "INSERT INTO telemetra_file
                    (job, input, \"partition\", seq, name, byte_from, byte_to, line, first_offset, records,
-                    fingerprint, smallest_ms, largest_ms)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                    fingerprint, modified_ns, smallest_ms, largest_ms)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
                ON CONFLICT DO UPDATE SET name = excluded.name, byte_from = excluded.byte_from,
                    byte_to = excluded.byte_to, line = excluded.line, first_offset = excluded.first_offset,
                    records = excluded.records, fingerprint = excluded.fingerprint,
+                   modified_ns = excluded.modified_ns,
                    smallest_ms = excluded.smallest_ms, largest_ms = excluded.largest_ms";
     let mut statement = db.prepare_cached(sql)?;
     for (id, segment) in &commit.segments {
@@ -166,6 +167,7 @@ pub(super) fn upsert_segments<R>(
             int(segment.first_offset)?,
             int(segment.records)?,
             segment.fingerprint,
+            segment.modified_ns,
             segment.span_ms.map(|span| span.0),
             segment.span_ms.map(|span| span.1),
         ])?;
