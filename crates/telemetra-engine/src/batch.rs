@@ -93,8 +93,8 @@ fn see_segment(folds: &mut Folds, after: &mut Progress, id: PartitionId, segment
     if let Some(span_ms) = seen.span_ms {
         after.see_span(id, segment, span_ms);
     }
-    // A later split of the same segment adds nothing to what its first events were.
-    folds.segments.entry((id, segment)).or_insert(seen);
+    let known = folds.segments.entry((id, segment));
+    known.and_modify(|first| first.go_on(&seen)).or_insert(seen);
 }
 
 /// A file of a folder read in event-time order that is read to its end hands its clock to the folder's

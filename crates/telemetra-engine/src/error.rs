@@ -23,7 +23,7 @@ impl From<SourceError> for JobError {
     fn from(error: SourceError) -> Self {
         match error {
             SourceError::Retry { .. } | SourceError::Changed(_) => JobError::Retry(error.to_string()),
-            SourceError::Halt(cause) => JobError::Halted(cause),
+            SourceError::Differs(cause) | SourceError::Halt(cause) => JobError::Halted(cause),
         }
     }
 }

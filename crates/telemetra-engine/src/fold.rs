@@ -73,6 +73,16 @@ pub struct SegmentSeen {
     pub peeked_late: u64,
 }
 
+impl SegmentSeen {
+    /// Takes in what a later split saw of the same segment.
+    pub fn go_on(&mut self, later: &SegmentSeen) {
+        if self.peeked < PEEK_EVENTS {
+            self.peeked += later.peeked;
+            self.peeked_late += later.peeked_late;
+        }
+    }
+}
+
 /// The rules that a fold applies.
 #[derive(Clone, Copy, Debug)]
 pub struct FoldRules {
@@ -85,7 +95,7 @@ pub struct FoldRules {
 /// Reads, decodes and folds one split.
 ///
 /// # Errors
-/// Those of the source; and [`SourceError::Halt`] if a replayed record is refused that was not when it was
+/// Those of the source; and [`SourceError::Differs`] if a replayed record is refused that was not when it was
 /// committed.
 pub fn fold_split<L: Logic>(
     logic: &L,
@@ -282,7 +292,7 @@ impl<'a, L: Logic> SplitFold<'a, L> {
             if mutant::is(Mutant::ReplayJudges) {
                 return Ok(());
             }
-            return Err(SourceError::Halt(format!(
+            return Err(SourceError::Differs(format!(
                 "{} was folded when it was committed and is refused now ({}): what is there has changed; restore \
                  it, or go on without its open windows by --accept-changed-meaning",
                 describe(&place),

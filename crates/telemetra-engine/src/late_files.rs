@@ -20,9 +20,9 @@ use crate::{
 };
 
 /// A file with fewer events than this never halts the job.
-const BEGINNING_EVENTS_MIN: usize = 20;
+const BEGINNING_EVENTS_MIN: u64 = 20;
 /// Nor does what is left of a file that was begun, with fewer than this.
-const MIDDLE_EVENTS_MIN: usize = 100;
+const MIDDLE_EVENTS_MIN: u64 = 100;
 
 /// Looks at the files that a batch read from and seem mostly late.
 ///
@@ -31,7 +31,7 @@ const MIDDLE_EVENTS_MIN: usize = 100;
 pub fn check_files<L: Logic>(
     logic: &L,
     rules: &Rules,
-    source: &mut dyn Source,
+    source: &dyn Source,
     before: &Progress,
     folds: &Folds,
 ) -> Result<(), JobError> {
@@ -39,25 +39,36 @@ pub fn check_files<L: Logic>(
         return Ok(());
     }
     for (id, segment, seen) in suspects(source, before, &folds.segments) {
-        let end = segment.first_offset + segment.records;
-        let times = event_times(logic, source, id, seen.from..end.min(seen.from + PEEK_EVENTS))?;
-        let is_late =
-            |time_ms: &&i64| rules.window.is_pane_closed(rules.window.pane_of(**time_ms), before.watermark);
-        let late = times.iter().filter(is_late).count();
+        let (events, late) = count_late(logic, rules, source, before, folds, (id, &segment, seen))?;
         // A few stragglers, in a tiny file or at the end of one, are ordinary late events.
         let least = if seen.from == segment.first_offset { BEGINNING_EVENTS_MIN } else { MIDDLE_EVENTS_MIN };
-        if late * 2 > times.len() && times.len() >= least {
-            return Err(JobError::Halted(halt_message(
-                source,
-                id,
-                &segment,
-                before.watermark,
-                times.len(),
-                late,
-            )));
+        if late * 2 > events && events >= least {
+            return Err(JobError::Halted(halt_message(source, id, &segment, before.watermark, events, late)));
         }
     }
     Ok(())
+}
+
+/// Events and late events among the first of a file, from where the batch began to read it: as the fold saw them,
+/// or by looking beyond the batch if the file goes on there.
+fn count_late<L: Logic>(
+    logic: &L,
+    rules: &Rules,
+    source: &dyn Source,
+    before: &Progress,
+    folds: &Folds,
+    (id, segment, seen): (PartitionId, &Segment, SegmentSeen),
+) -> Result<(u64, u64), JobError> {
+    let end = segment.first_offset + segment.records;
+    let is_whole = folds.ranges.iter().any(|range| range.partition == id && range.to >= end);
+    if is_whole || seen.peeked >= PEEK_EVENTS {
+        return Ok((seen.peeked, seen.peeked_late));
+    }
+    let times = event_times(logic, source, id, seen.from..end.min(seen.from + PEEK_EVENTS))?;
+    let window = rules.window;
+    let late =
+        times.iter().filter(|&&time_ms| window.is_pane_closed(window.pane_of(time_ms), before.watermark));
+    Ok((times.len() as u64, late.count() as u64))
 }
 
 fn suspects(
@@ -87,8 +98,8 @@ fn halt_message(
     id: PartitionId,
     segment: &Segment,
     watermark: Watermark,
-    events: usize,
-    late: usize,
+    events: u64,
+    late: u64,
 ) -> String {
     let place = source.inputs().get(id.input as usize).map_or("", |input| input.place.as_str());
     format!(

@@ -12,7 +12,6 @@ use crate::{
     batch::Folds,
     error::JobError,
     ids::{Offset, PartitionId},
-    limits::BATCH_BYTES_MAX,
     progress::Progress,
     source::{Chunk, Segment, Source},
 };
@@ -23,22 +22,21 @@ use crate::{
 /// Those of the source.
 pub fn event_times<L: Logic>(
     logic: &L,
-    source: &mut dyn Source,
+    source: &dyn Source,
     id: PartitionId,
     range: Range<Offset>,
 ) -> Result<Vec<i64>, JobError> {
     let mut scratch = L::Scratch::default();
     let mut chunk = Chunk::default();
     let mut times = Vec::new();
-    for piece in source.cut(id, range.start, range.end - range.start, BATCH_BYTES_MAX, 1)? {
-        let mut reader = source.open(id, piece)?;
-        while reader.next_chunk(&mut chunk)? {
-            for span in &chunk.records {
-                let bytes = &chunk.bytes[span.start as usize..span.end as usize];
-                let record = Record { bytes, text: None, truncated: span.truncated };
-                if let Ok(event) = logic.decode(id.input, record, &mut scratch) {
-                    times.push(event.time_ms());
-                }
+    // Not by `cut`: what was cut last is what the batch holds, and must stay so until it is committed.
+    let mut reader = source.open(id, range)?;
+    while reader.next_chunk(&mut chunk)? {
+        for span in &chunk.records {
+            let bytes = &chunk.bytes[span.start as usize..span.end as usize];
+            let record = Record { bytes, text: None, truncated: span.truncated };
+            if let Ok(event) = logic.decode(id.input, record, &mut scratch) {
+                times.push(event.time_ms());
             }
         }
     }
@@ -54,7 +52,7 @@ pub fn event_times<L: Logic>(
 /// Those of the source.
 pub fn see_new_files<L: Logic>(
     logic: &L,
-    source: &mut dyn Source,
+    source: &dyn Source,
     after: &mut Progress,
     folds: &Folds,
     skew_ms: i64,
@@ -78,7 +76,7 @@ pub fn see_new_files<L: Logic>(
 
 fn span_of_file<L: Logic>(
     logic: &L,
-    source: &mut dyn Source,
+    source: &dyn Source,
     id: PartitionId,
     segment: &Segment,
     skew_ms: i64,

@@ -4,7 +4,10 @@
 //! and writes nothing. It asks no rule, cap or clock again: every refusal is a `dead_letters` row. What comes
 //! out must have the committed digest and count, else the job halts and names the windows that differ.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use telemetra_core::{
     logic::{Logic, OpenCheck, WindowCount},
@@ -21,7 +24,7 @@ use crate::{
     progress::{Partition, Progress},
     report::Report,
     sink::{BatchKind, Commit, Gap, Recovered, Sink},
-    source::{PartitionView, Resume, Segment, Source},
+    source::{PartitionView, Resume, Segment, Source, SourceError},
     split::{Mode, Recent, Split},
     step::{Attempts, Job},
     workers::fold_all,
@@ -47,7 +50,18 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         let open = logic.open(recovered.closed_early.clone());
         let committer = Committer::new(sink, mode);
         let report = Report::default();
-        let mut job = Self { logic, rules, source, committer, attempts, open, known, pending: None, report };
+        let mut job = Self {
+            logic,
+            rules,
+            source,
+            committer,
+            attempts,
+            open,
+            known,
+            retired: BTreeMap::new(),
+            pending: None,
+            report,
+        };
         match job.catch_up(&recovered, now_ms) {
             Ok(()) => Ok(job),
             Err(JobError::Halted(cause)) => {
@@ -72,18 +86,28 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         if has_changed || !gaps.is_empty() {
             self.close_early(recovered, gaps, has_changed, now_ms)?;
         } else {
-            match self.replay(recovered) {
-                Err(JobError::Halted(_)) if self.rules.accept_changed_meaning => {
+            match self.replay(recovered)? {
+                None => {}
+                Some(_) if self.rules.accept_changed_meaning => {
                     self.close_early(recovered, gaps, has_changed, now_ms)?;
                 }
-                other => other?,
+                Some(differs) => return Err(JobError::Halted(differs)),
             }
         }
         self.report.see_state(&self.known);
         Ok(())
     }
 
+    /// Takes over what the source says of the partitions, and lays aside the files of folders that are read to
+    /// their end and listed no more.
     fn adopt_views(&mut self, views: &[PartitionView]) {
+        let inputs = self.source.inputs();
+        let listed: BTreeSet<PartitionId> = views.iter().map(|view| view.id).collect();
+        let retired = self.known.partitions.extract_if(.., |id, partition| {
+            let is_folder = inputs.get(usize::from(id.input)).is_some_and(|input| input.topic.is_none());
+            is_folder && id.partition != 0 && partition.replay == partition.next && !listed.contains(id)
+        });
+        self.retired = retired.collect();
         for view in views {
             if let Some(partition) = self.known.partitions.get_mut(&view.id) {
                 partition.is_folder = view.is_folder;
@@ -92,8 +116,8 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         }
     }
 
-    /// Reads the replay ranges in rounds of bounded size.
-    fn replay(&mut self, recovered: &Recovered) -> Result<(), JobError> {
+    /// Reads the replay ranges in rounds of bounded size. Returns what differs from what was committed, if anything.
+    fn replay(&mut self, recovered: &Recovered) -> Result<Option<String>, JobError> {
         let rules = FoldRules { window: self.rules.window, future_skew_ms: self.rules.future_skew_ms };
         let ids: Vec<PartitionId> = self.known.partitions.keys().copied().collect();
         for id in ids {
@@ -109,7 +133,10 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
                         "partition {id}: offsets {from}..{next} were read before and cannot be read again"
                     )));
                 }
-                let folded = fold_all(&*self.logic, rules, &self.source, &splits, self.rules.workers)?;
+                let folded = match fold_all(&*self.logic, rules, &self.source, &splits, self.rules.workers) {
+                    Err(SourceError::Differs(cause)) => return Ok(Some(cause)),
+                    other => other?,
+                };
                 let mut partials = Vec::with_capacity(folded.len());
                 for split in folded {
                     self.report.replayed += split.tally.records;
@@ -125,7 +152,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
                 from = to;
             }
         }
-        self.check_replay(recovered)
+        Ok(self.check_replay(recovered))
     }
 
     fn replay_splits(&mut self, id: PartitionId, from: u64, next: u64) -> Result<Vec<Split>, JobError> {
@@ -152,14 +179,14 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         Ok(splits)
     }
 
-    fn check_replay(&mut self, recovered: &Recovered) -> Result<(), JobError> {
+    fn check_replay(&mut self, recovered: &Recovered) -> Option<String> {
         let check = self.logic.check(&self.open, self.known.watermark, self.known.largest_ms());
         self.known.open = check;
         if (check.digest, check.count) == (recovered.open_digest, recovered.open_count) {
-            return Ok(());
+            return None;
         }
         let replayed = self.logic.open_windows(&self.open, self.known.watermark);
-        Err(JobError::Halted(differs_message(recovered, &check, &replayed)))
+        Some(differs_message(recovered, &check, &replayed))
     }
 
     /// Closes every open window as it stands: nothing can be replayed, or it would not mean the same.
@@ -265,19 +292,18 @@ fn progress_of(recovered: &Recovered, rules: &Rules) -> Progress {
 }
 
 fn resumes(recovered: &Recovered) -> Vec<Resume> {
-    let segments_of = |id: PartitionId| {
-        let own = recovered.segments.iter().filter(|(partition, _)| *partition == id);
-        let mut segments: Vec<Segment> = own.map(|(_, segment)| segment.clone()).collect();
-        segments.sort_by_key(|segment| segment.seq);
-        segments
-    };
-    let resume = |position: &crate::sink::Position| Resume {
+    let mut segments: BTreeMap<PartitionId, Vec<Segment>> = BTreeMap::new();
+    for (id, segment) in &recovered.segments {
+        segments.entry(*id).or_default().push(segment.clone());
+    }
+    segments.values_mut().for_each(|own| own.sort_by_key(|segment| segment.seq));
+    let mut resume = |position: &crate::sink::Position| Resume {
         id: position.id,
         replay: position.replay,
         next: position.next,
-        segments: segments_of(position.id),
+        segments: segments.remove(&position.id).unwrap_or_default(),
     };
-    recovered.positions.iter().map(resume).collect()
+    recovered.positions.iter().map(&mut resume).collect()
 }
 
 fn has_open(recovered: &Recovered) -> bool {

@@ -174,6 +174,9 @@ pub enum SourceError {
     /// What was planned is no longer there as it was: drop the batch and plan anew.
     #[error("{0}")]
     Changed(String),
+    /// A record read again is not what it was when it was committed.
+    #[error("{0}")]
+    Differs(String),
     /// Going on could lose or double records: stop, with the place and the way on.
     #[error("{0}")]
     Halt(String),

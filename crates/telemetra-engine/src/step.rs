@@ -4,7 +4,7 @@
 //! known. Known applied: its overlay becomes the state. Known not applied: its overlay is dropped, and with it
 //! what was folded meanwhile; the next step plans anew from the committed state, at any size.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use telemetra_core::{
     logic::{EmitRequest, Emitted, Logic, OpenCheck},
@@ -18,12 +18,12 @@ use crate::{
     error::JobError,
     fold::{FoldRules, Folded},
     gaps::pass_gaps,
-    ids::AttemptId,
+    ids::{AttemptId, PartitionId},
     late_files::check_files,
     limits::Rules,
     peek::see_new_files,
     plan::{Plan, plan},
-    progress::Progress,
+    progress::{Partition, Progress},
     report::Report,
     sink::{BatchKind, Commit, Gap, Sink, Tally},
     source::Source,
@@ -41,6 +41,8 @@ pub struct Job<L: Logic, S, K> {
     pub(crate) open: L::Open,
     /// The progress as of that batch.
     pub(crate) known: Progress,
+    /// Files of folders that are read to their end and listed no more.
+    pub(crate) retired: BTreeMap<PartitionId, Partition>,
     /// The batch whose commit is in flight.
     pub(crate) pending: Option<Pending<L>>,
     pub(crate) report: Report,
@@ -112,6 +114,12 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
     fn plan(&mut self, now_ms: i64) -> Result<Plan, JobError> {
         let views = self.source.poll(now_ms)?;
         let newest = self.pending.as_mut().map_or(&mut self.known, |pending| &mut pending.progress);
+        for view in &views {
+            // A file that was read to its end and has grown goes on where it stood.
+            if let Some(retired) = self.retired.get(&view.id) {
+                newest.partitions.entry(view.id).or_insert_with(|| retired.clone());
+            }
+        }
         let plan = plan(newest, &self.rules, &mut self.source, views, now_ms)?;
         self.report.see_plan(newest, &plan);
         Ok(plan)
@@ -142,9 +150,11 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         for (&id, partition) in &self.known.partitions {
             self.source.committed(id, partition.replay, partition.next);
         }
-        let views = self.report.views.clone();
-        let is_finished = |id: &crate::ids::PartitionId| !views.is_empty() && !views.contains_key(id);
-        self.known.partitions.retain(|id, p| !(p.is_file_of_folder && p.replay == p.next && is_finished(id)));
+        let views = &self.report.views;
+        let finished = self.known.partitions.extract_if(.., |id, partition| {
+            partition.is_file_of_folder && partition.replay == partition.next && !views.contains_key(id)
+        });
+        self.retired.extend(finished);
         self.report.see_batch(&self.known, &pending.summary);
         Ok(true)
     }
@@ -154,8 +164,8 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         let before = &self.known;
         let mut after = before.clone();
         let (folds, partials) = lay_over(&mut after, folded, plan, &self.rules);
-        check_files(&*self.logic, &self.rules, &mut self.source, before, &folds)?;
-        see_new_files(&*self.logic, &mut self.source, &mut after, &folds, self.rules.future_skew_ms)?;
+        check_files(&*self.logic, &self.rules, &self.source, before, &folds)?;
+        see_new_files(&*self.logic, &self.source, &mut after, &folds, self.rules.future_skew_ms)?;
         let gaps = pass_gaps(&mut after, plan, self.source.inputs(), self.rules.skip_gaps)?;
         let holder = advance(before, &mut after, &folds.counted, plan, &self.rules);
         self.report.see_holder(holder, &after);

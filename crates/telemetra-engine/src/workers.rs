@@ -35,7 +35,9 @@ pub fn fold_all<L: Logic>(
     let ended = Mutex::new(BTreeSet::<PartitionId>::new());
     let done = Mutex::new((0..splits.len()).map(|_| None).collect::<Vec<_>>());
     let work = || {
-        while let Some(split) = splits.get(next.fetch_add(1, Ordering::Relaxed)) {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(split) = splits.get(at) else { return };
             let is_over = |set: &BTreeSet<PartitionId>| set.contains(&split.partition);
             if is_over(&ended.lock().expect("no worker panics while it holds the lock")) {
                 continue;
@@ -44,7 +46,6 @@ pub fn fold_all<L: Logic>(
             if folded.as_ref().is_ok_and(|folded| folded.ended.is_some()) {
                 ended.lock().expect("no worker panics while it holds the lock").insert(split.partition);
             }
-            let at = splits.iter().position(|other| std::ptr::eq(other, split)).expect("it is one of them");
             done.lock().expect("no worker panics while it holds the lock")[at] = Some(folded);
         }
     };
@@ -58,18 +59,19 @@ pub fn fold_all<L: Logic>(
             }
         });
     }
-    contiguous(done.into_inner().expect("no worker panics while it holds the lock"))
+    contiguous(splits, done.into_inner().expect("no worker panics while it holds the lock"))
 }
 
 /// Keeps, of each partition, what lies before the first split that ended early.
-fn contiguous<P>(done: Vec<Option<Result<Folded<P>, SourceError>>>) -> Result<Vec<Folded<P>>, SourceError> {
+fn contiguous<P>(
+    splits: &[Split],
+    done: Vec<Option<Result<Folded<P>, SourceError>>>,
+) -> Result<Vec<Folded<P>>, SourceError> {
     let mut over = BTreeSet::new();
     let mut kept = Vec::with_capacity(done.len());
-    for folded in done.into_iter().flatten() {
+    for (folded, split) in done.into_iter().zip(splits) {
+        let Some(folded) = folded.filter(|_| !over.contains(&split.partition)) else { continue };
         let folded = folded?;
-        if over.contains(&folded.partition) {
-            continue;
-        }
         if folded.ended.is_some() {
             over.insert(folded.partition);
         }

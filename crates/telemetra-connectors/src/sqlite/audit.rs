@@ -12,6 +12,7 @@ use telemetra_engine::{
 };
 
 use super::{
+    audit_pieces,
     connection::{Failure, int, uint},
     reader, take_over, text,
 };
@@ -43,12 +44,14 @@ struct Batches {
 
 /// Audits every job or one.
 pub(super) fn audit(db: &Connection, job: Option<&str>) -> Result<Vec<Report>, Failure> {
-    reader::job_names(db, job)?.iter().map(|job| audit_job(db, job)).collect()
+    reader::all_job_names(db, job)?.iter().map(|job| audit_job(db, job)).collect()
 }
 
 fn audit_job(db: &Connection, name: &str) -> Result<Report, Failure> {
     let mut report = Report::new(name);
     let job = read_job(db, name)?;
+    audit_pieces::check_job_row(name, job.is_some(), &mut report);
+    let Some(job) = job else { return Ok(report) };
     let owned = Side::new(i64::from(reader::owns_rows(db, name)?), "result tables owned");
     report.compare(Clause::Owner, || format!("job {name}"), owned, Side::new(1, "needed"));
     check_tiling(db, &job, &mut report)?;
@@ -57,18 +60,21 @@ fn audit_job(db: &Connection, name: &str) -> Result<Report, Failure> {
     let batches = check_batches(db, &job, &mut report)?;
     check_late(db, &job, &mut report)?;
     check_rows(db, &job, &ranges, &batches, &mut report)?;
+    audit_pieces::check_rows_by_batch(db, name, &mut report)?;
+    audit_pieces::check_moments(db, &mut report)?;
+    audit_pieces::check_files(db, name, batches.open_count, &mut report)?;
     Ok(report)
 }
 
-fn read_job(db: &Connection, name: &str) -> Result<JobRow, Failure> {
+fn read_job(db: &Connection, name: &str) -> Result<Option<JobRow>, Failure> {
     let sql =
         "SELECT length_ms, slide_ms, epoch, last_batch, watermark_ms, open_end_ms, open_digest, open_count,
                    records, late, dead, in_windows, window_misses, final_count, final_rows
                FROM telemetra_job WHERE job = ?1";
     let mut statement = db.prepare(sql)?;
     let mut rows = statement.query([name])?;
-    let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-    Ok(JobRow {
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(JobRow {
         name: name.to_owned(),
         window: WindowSpec::new(row.get(0)?, row.get(1)?).map_err(Failure::halt)?,
         epoch: row.get(2)?,
@@ -76,7 +82,7 @@ fn read_job(db: &Connection, name: &str) -> Result<JobRow, Failure> {
         watermark_ms: row.get(4)?,
         open: [row.get(5)?, row.get(6)?, row.get(7)?],
         totals: numbers(row, 8)?,
-    })
+    }))
 }
 
 /// Consecutive integer columns.

@@ -9,7 +9,7 @@
 //! | `commit` | one batch, one transaction |
 //! | `ledger` | positions, ranges, segments, gaps, refused and late records |
 //! | `chat_rows` | `chat_summary_minute` and `moments` |
-//! | `audit` | the sums that the law compares |
+//! | `audit`, `audit_pieces` | the sums that the law compares; what it compares piece by piece |
 //! | `reader` | what `status` shows |
 //! | `shown` | what the page shows |
 //! | `text` | instants and JSON as text |
@@ -18,6 +18,7 @@
 //! it or nothing.
 
 mod audit;
+mod audit_pieces;
 mod chat_rows;
 mod commit;
 mod connection;

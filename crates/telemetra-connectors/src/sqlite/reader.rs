@@ -113,6 +113,16 @@ pub(super) fn job_names(db: &Connection, job: Option<&str>) -> Result<Vec<String
     Ok(names.collect::<Result<_, _>>()?)
 }
 
+/// As [`job_names`], with jobs that left anything but have no job row.
+pub(super) fn all_job_names(db: &Connection, job: Option<&str>) -> Result<Vec<String>, Failure> {
+    let sql = "SELECT job FROM (SELECT job FROM telemetra_job UNION SELECT job FROM telemetra_batch
+                   UNION SELECT job FROM telemetra_position UNION SELECT job FROM telemetra_result_table)
+               WHERE ?1 IS NULL OR job = ?1 ORDER BY job";
+    let mut statement = db.prepare(sql)?;
+    let names = statement.query_map([job], |row| row.get(0))?;
+    Ok(names.collect::<Result<_, _>>()?)
+}
+
 fn jobs(db: &Connection, job: Option<&str>) -> Result<Vec<JobStatus>, Failure> {
     job_names(db, job)?.iter().map(|job| job_status(db, job)).collect()
 }

@@ -223,7 +223,7 @@ fn first() -> Commit<ChatRows> {
         open_count: 18,
         ranges: vec![range(CHAT, 0..12, tally), range(VIEWER, 5..8, viewers)],
         positions: vec![position(CHAT, None, 12), position(VIEWER, None, 8)],
-        segments: vec![(CHAT, segment(0, 20))],
+        segments: vec![(CHAT, segment(0, 20)), (VIEWER, segment(5, 3))],
         dead_letters: vec![dead(0), dead(11)],
         rows: ChatRows { windows: vec![row(-10, 9, false), row(0, 9, false)], moments: Vec::new() },
         ..batch(1, None, Some(5))

@@ -137,6 +137,6 @@ proptest! {
             prop_assert_eq!(read, by_jiff(&text));
         }
         let bytes = text.as_bytes().first_chunk().expect("24 bytes");
-        prop_assert_eq!(Minute::default().parse(bytes).is_some(), read.is_ok() && text.ends_with('Z') && at != 10);
+        prop_assert_eq!(Minute::default().parse(bytes).is_some(), read.is_ok() && text.ends_with('Z'));
     }
 }

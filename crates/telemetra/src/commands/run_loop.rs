@@ -212,7 +212,8 @@ fn turn(work: &mut dyn Work, conduct: &Conduct, is_stopping: bool) -> Result<Tur
         return Err(JobError::Retry(work.report().dropped_cause.clone()));
     }
     match (conduct.once, stepped) {
-        (true, Stepped::Nothing) if !has_lag => Ok(Turn::AtEnd),
+        // Nor is a batch that read nothing, because the watermark followed the clock, more of the input.
+        (true, Stepped::Nothing | Stepped::Batch { records: 0 }) if !has_lag => Ok(Turn::AtEnd),
         (true, Stepped::Batch { .. }) => Ok(Turn::More),
         _ => Ok(Turn::CaughtUp),
     }

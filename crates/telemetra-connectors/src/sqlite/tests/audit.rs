@@ -47,6 +47,18 @@ fn rows() {
 }
 
 #[test]
+fn what_leaves_every_sum_as_it_was() {
+    check("DELETE FROM telemetra_job", "totals", "job chat");
+    check("UPDATE moments SET intensity = 0", "moments", "moments");
+    check("UPDATE telemetra_position SET replay_offset = next_offset", "positions", "job chat");
+    check("DELETE FROM telemetra_file", "tiling", "files");
+    check("UPDATE telemetra_file SET first_offset = first_offset + 1", "tiling", "files");
+    let swap = "UPDATE chat_summary_minute SET batch_id = (SELECT MAX(batch_id) FROM chat_summary_minute) - batch_id + 1
+                WHERE is_final";
+    check(swap, "final_rows", "batch");
+}
+
+#[test]
 fn refused_and_late_records() {
     let copy = |table: &str, columns: &str, offset: u64| {
         format!(

@@ -27,7 +27,8 @@ fn a_successor_reads_back_all_that_was_committed() {
     assert_eq!(recovered.meaning.as_deref(), Some("meaning"));
     assert_eq!(recovered.totals, Totals { in_windows: 21, window_misses: 1, final_count: 33 });
     assert_eq!(recovered.positions, [third.positions[0].position, first.positions[1].position]);
-    let segments = [(CHAT, segment(0, 20)), (CHAT, Segment { seq: 1, ..segment(20, 6) })];
+    let segments =
+        [(CHAT, segment(0, 20)), (CHAT, Segment { seq: 1, ..segment(20, 6) }), (VIEWER, segment(5, 3))];
     assert_eq!(recovered.segments, segments);
     let open = |start: i64| WindowCount { key: "a".into(), start_ms: T0 + start * 1_000, count: 4 };
     assert_eq!(recovered.open_rows, [open(20), open(30)]);

@@ -140,7 +140,7 @@ fn reading_fails_as_often_as_told() {
             Ok(_) => 0,
             Err(SourceError::Retry { .. }) => 1,
             Err(SourceError::Changed(_)) => 2,
-            Err(SourceError::Halt(cause)) => {
+            Err(SourceError::Halt(cause) | SourceError::Differs(cause)) => {
                 assert_eq!(cause, CRASH);
                 3
             }

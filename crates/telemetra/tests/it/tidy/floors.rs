@@ -10,7 +10,17 @@ const FLOORS: [&str; 5] =
 const ALLOWED: [(&str, &[&str]); 2] = [
     (
         "telemetra-core",
-        &["csv", "foldhash", "hashbrown", "jiff", "memchr", "rand", "serde", "serde_json", "thiserror"],
+        &[
+            "csv",
+            "foldhash",
+            "hashbrown",
+            "jiff",
+            "memchr",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "xxhash-rust",
+        ],
     ),
     ("telemetra-engine", &["thiserror"]),
 ];
