@@ -133,7 +133,7 @@ fn of_a_recorded_segment_only_times_change() {
     sink.commit(&Commit { segments: vec![(CHAT, seen)], open_count: 8, ..batch(4, Some(35), Some(35)) })
         .unwrap();
     let sql = "SELECT seq, name, byte_from, byte_to, line, first_offset, records, fingerprint, modified_ns,
-                   smallest_ms, largest_ms FROM telemetra_file WHERE seq = 0";
+                   smallest_ms, largest_ms FROM telemetra_file WHERE input = 'chat' AND seq = 0";
     let expected = format!("0 part-00.jsonl 0 2000 1 0 20 00ff NULL {} {}", T0 - 1, T0 + 9);
     assert_eq!(store.text(sql), expected);
 }
