@@ -53,6 +53,8 @@ pub struct Segment {
     pub records: u64,
     /// Fingerprint of the file's decoded bytes `[0, bytes.end)`, hex.
     pub fingerprint: String,
+    /// When the file was written last, nanoseconds since the Unix epoch, as of the last look; `None` if unknown.
+    pub modified_ns: Option<i64>,
     /// Smallest and largest event time folded from it so far, milliseconds; late events do not count.
     pub span_ms: Option<(i64, i64)>,
 }

@@ -67,6 +67,12 @@ fn borders(pieces: &[Piece], from: Offset, end: Offset) -> Vec<Border> {
     borders
 }
 
+/// Decoded bytes of `pieces` behind a record, as exact as [`bytes_before`].
+pub(crate) fn bytes_behind(pieces: &[Piece], offset: Offset) -> u64 {
+    let all: u64 = pieces.iter().map(|piece| piece.body.length()).sum();
+    all - bytes_before(pieces, offset)
+}
+
 /// Decoded bytes before a record, counted from the first piece: exact at points, in proportion between them.
 fn bytes_before(pieces: &[Piece], offset: Offset) -> u64 {
     let mut before = 0;

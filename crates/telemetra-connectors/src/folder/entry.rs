@@ -81,9 +81,9 @@ impl Lost {
 pub(crate) struct Entries {
     /// By name.
     pub(crate) all: BTreeMap<Arc<str>, Entry>,
-    /// Names read to their ends by an earlier run, with their sizes: one that still has this size when it is
-    /// first seen is taken to be the same.
-    pub(crate) trusted: HashMap<Arc<str>, u64>,
+    /// Names read to their ends by an earlier run, with their sizes and times of the last write, nanoseconds:
+    /// one that still has both when it is first seen is taken to be the same.
+    pub(crate) trusted: HashMap<Arc<str>, (u64, i64)>,
     /// No name is taken in any more.
     pub(crate) is_frozen: bool,
     /// Names that are not UTF-8, as they can be printed.
@@ -159,7 +159,7 @@ impl Entries {
     ) {
         let first = || rule.first_seen(&stamp, is_renamed_in, now_ms).map_or(State::Ready, State::Waiting);
         let Some(entry) = self.all.get_mut(name) else {
-            let is_same = self.trusted.get(name).is_some_and(|&size| size == stamp.size);
+            let is_same = self.trusted.get(name) == Some(&(stamp.size, stamp.mtime_ns));
             let state = if is_same { State::Taken } else { first() };
             self.all.insert(name.into(), Entry { stamp, state, is_frozen: false, look: self.looks });
             return;

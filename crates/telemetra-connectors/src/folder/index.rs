@@ -13,6 +13,8 @@ use std::{
     },
 };
 
+use memchr::memchr_iter;
+
 use super::{
     decompress::{Decoder, fill, is_corrupt},
     fingerprint::{Fingerprint, Fingerprinter},
@@ -86,6 +88,7 @@ pub(crate) fn index(path: &Path, boundaries: &[u64], done: &AtomicU64) -> Result
     let (mut decoder, stamp) = Decoder::open(path)?;
     let is_compressed = decoder.is_compressed();
     let mut pass = Pass::default();
+    let is_new = boundaries.is_empty();
     let mut boundaries = boundaries.iter().copied().filter(|&byte| byte > 0).peekable();
     let mut buffer = vec![0; POINT_BYTES];
     loop {
@@ -100,6 +103,10 @@ pub(crate) fn index(path: &Path, boundaries: &[u64], done: &AtomicU64) -> Result
             }
             held => held?,
         };
+        // What was begun is read on: of a known file this block may be a part of the one judged first.
+        if is_new && pass.byte == 0 {
+            judge_encoding(&buffer[..held])?;
+        }
         pass.take(&buffer[..held]);
         done.fetch_add(held as u64, Ordering::Relaxed);
         if is_compressed {
@@ -118,6 +125,16 @@ pub(crate) fn index(path: &Path, boundaries: &[u64], done: &AtomicU64) -> Result
         return Err(Refusal::Touched);
     }
     Ok(Indexed { stamp, is_compressed, sections: pass.sections })
+}
+
+/// Refuses a file in UTF-16 as a whole: it has a byte order mark, or NUL bytes beside its ASCII characters.
+fn judge_encoding(block: &[u8]) -> Result<(), Refusal> {
+    let has_mark = block.starts_with(b"\xff\xfe") || block.starts_with(b"\xfe\xff");
+    if has_mark || memchr_iter(0, block).count() > block.len() / 10 {
+        let hint = "the file seems to be UTF-16: convert it to UTF-8 to have it read";
+        return Err(Refusal::Unfit(format!("ENCODING_UTF16: {hint}")));
+    }
+    Ok(())
 }
 
 /// Refuses what expands beyond reason.

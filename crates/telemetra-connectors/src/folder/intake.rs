@@ -15,10 +15,10 @@ use std::{
 use telemetra_engine::{ids::Offset, source::SourceError};
 
 use super::{
+    cut::bytes_behind,
     entry::{Content, Entries, Lost, State},
     fingerprint::Fingerprint,
     index::{Budget, Indexed, Job, Refusal, Section, index_all},
-    limits::AHEAD_BYTES,
     report::{Duplicate, Newest},
     sequence::{Body, Missing, Piece, Sequence},
     settle::{Rule, Waiting},
@@ -47,6 +47,8 @@ pub(crate) struct Folder {
     pub(crate) order: FolderOrder,
     /// Records to index ahead of reading.
     pub(crate) ahead_records: u64,
+    /// Decoded bytes that are enough ahead even if they hold fewer records.
+    pub(crate) ahead_bytes: u64,
     /// Threads of an index pass.
     pub(crate) threads: usize,
     /// Its files.
@@ -210,9 +212,11 @@ impl Folder {
             return Budget { records: u64::MAX, bytes: u64::MAX };
         }
         let sequence = &self.sequences[&0];
-        let bytes: u64 = unread(sequence).map(|piece| piece.body.length()).sum();
-        let records = self.ahead_records.saturating_sub(sequence.end().saturating_sub(sequence.next));
-        let bytes = AHEAD_BYTES.saturating_sub(bytes);
+        // What was handed out is not ahead: the next batch begins behind it.
+        let next = sequence.pinned();
+        let bytes = bytes_behind(sequence.holding(&(next..sequence.end())), next);
+        let records = self.ahead_records.saturating_sub(sequence.end().saturating_sub(next));
+        let bytes = self.ahead_bytes.saturating_sub(bytes);
         if bytes == 0 { Budget { records: 0, bytes } } else { Budget { records, bytes } }
     }
 

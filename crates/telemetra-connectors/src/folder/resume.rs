@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -13,7 +14,7 @@ use telemetra_engine::source::{Resume, Segment, SourceError};
 use super::{
     entry::State,
     fingerprint::Fingerprint,
-    index::{Budget, Indexed, Job, index_all},
+    index::{Budget, Indexed, Job, Refusal, index_all},
     intake::{Folder, Head},
     sequence::{Body, Missing, Piece, Sequence},
     stamp::Stamp,
@@ -75,8 +76,10 @@ impl Folder {
             }
             if of_file.iter().flatten().any(|recorded| recorded.is_needed) {
                 wanted.push(name);
-            } else if let Some(head) = self.heads.get(&name) {
-                self.entries.trusted.insert(name, head.end);
+            } else if let Some(last) = of_file.last().and_then(|chain| chain.last())
+                && let Some(modified_ns) = last.segment.modified_ns
+            {
+                self.entries.trusted.insert(name, (last.segment.bytes.end, modified_ns));
             }
         }
         if !wanted.is_empty() {
@@ -102,11 +105,10 @@ impl Folder {
                 let Some(chain) = at(&job.name) else { continue };
                 let indexed = match outcome {
                     Ok(indexed) => indexed,
-                    Err(super::index::Refusal::Unreadable(error)) => {
-                        let what = format!("reading {}", self.path.join(&*job.name).display());
-                        return Err(SourceError::Retry { what, source: Box::new(error) });
+                    Err(refusal) => {
+                        judge_refusal(&self.path.join(&*job.name), refusal)?;
+                        continue;
                     }
-                    Err(_) => continue,
                 };
                 let is_same = chain.last().is_some_and(|last| {
                     let end = last.segment.bytes.end;
@@ -194,6 +196,20 @@ fn piece(recorded: &Recorded<'_>, before: Option<Fingerprint>, indexed: Option<&
     Piece { seq: segment.seq, first: segment.first_offset, missing, body: Arc::new(body) }
 }
 
+/// Judges why a recorded file was not indexed: it is no longer what it was, which makes a gap, or it may be
+/// found so at another try.
+fn judge_refusal(file: &Path, refusal: Refusal) -> Result<(), SourceError> {
+    let what = || format!("reading {}", file.display());
+    match refusal {
+        Refusal::Vanished | Refusal::Unfit(_) => Ok(()),
+        // What is recorded of a file that is being appended to is still there.
+        Refusal::Touched => {
+            Err(SourceError::Retry { what: what(), source: "it was written to meanwhile".into() })
+        }
+        Refusal::Unreadable(error) => Err(SourceError::Retry { what: what(), source: Box::new(error) }),
+    }
+}
+
 /// The segments of a position, which must follow each other without a hole.
 fn check(position: &Resume) -> Result<Vec<Recorded<'_>>, SourceError> {
     let mut end = 0;
@@ -215,4 +231,22 @@ fn check(position: &Resume) -> Result<Vec<Recorded<'_>>, SourceError> {
 fn contradiction(position: &Resume, what: &str) -> SourceError {
     let (id, next) = (position.id, position.next);
     SourceError::Halt(format!("the ledger contradicts itself at partition {id}, next offset {next}: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_being_written_to_is_no_gap() {
+        let check = |refusal, is_gap| {
+            let judged = judge_refusal(Path::new("a"), refusal);
+            assert!(judged.is_ok() == is_gap, "{judged:?}");
+            assert!(is_gap || matches!(judged, Err(SourceError::Retry { .. })), "{judged:?}");
+        };
+        check(Refusal::Vanished, true);
+        check(Refusal::Unfit("cut off".into()), true);
+        check(Refusal::Touched, false);
+        check(Refusal::Unreadable(std::io::ErrorKind::PermissionDenied.into()), false);
+    }
 }

@@ -123,6 +123,7 @@ impl Piece {
             first_offset: self.first,
             records: body.records,
             fingerprint: body.fingerprint.to_string(),
+            modified_ns: (body.stamp != Stamp::NONE).then_some(body.stamp.mtime_ns),
             span_ms: None,
         }
     }

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     fn stamp(mtime_ms: i64) -> Stamp {
-        Stamp { dev: 1, ino: 1, size: 1, mtime_ns: mtime_ms * 1_000_000 }
+        Stamp { dev: 1, ino: 1, size: 1, mtime_ns: mtime_ms * 1_000_000, ctime_ns: 0 }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::{
     cut::cut,
     entry::{Entries, State},
     intake::{Folder, unread},
-    limits::{AHEAD_RECORDS, LISTED_MAX},
+    limits::{AHEAD_BYTES, AHEAD_RECORDS, LISTED_MAX},
     reader::{FolderReader, Kept},
     report::{Newest, Report},
     sequence::{Piece, Sequence},
@@ -58,6 +58,8 @@ pub struct FolderOptions {
     /// Records that are indexed ahead of reading. It must exceed what one batch may hold, or the end of what
     /// is indexed would be taken for the end of the input.
     pub ahead_records: u64,
+    /// Decoded bytes after which no more is indexed ahead; as `ahead_records`.
+    pub ahead_bytes: u64,
     /// Threads of an index pass.
     pub threads: usize,
 }
@@ -66,7 +68,14 @@ impl Default for FolderOptions {
     fn default() -> FolderOptions {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let (arrival, order) = (Arrival::default(), FolderOrder::default());
-        FolderOptions { arrival, order, once: false, ahead_records: AHEAD_RECORDS, threads }
+        FolderOptions {
+            arrival,
+            order,
+            once: false,
+            ahead_records: AHEAD_RECORDS,
+            ahead_bytes: AHEAD_BYTES,
+            threads,
+        }
     }
 }
 
@@ -109,6 +118,7 @@ impl FolderSource {
             rule,
             order: options.order,
             ahead_records: options.ahead_records.max(1),
+            ahead_bytes: options.ahead_bytes.max(1),
             threads: options.threads.max(1),
             entries: Entries::default(),
             sequences: BTreeMap::from([(0, Sequence::default())]),

@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-/// Identity, size and time of a file. Equal stamps are taken to mean equal bytes.
+/// Identity, size and times of a file. Equal stamps are taken to mean equal bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     /// Device.
@@ -20,16 +20,24 @@ pub(crate) struct Stamp {
     pub(crate) size: u64,
     /// Time of the last write, nanoseconds since the Unix epoch, saturating.
     pub(crate) mtime_ns: i64,
+    /// Time of the last change of anything, names included, which nobody can set at will; likewise.
+    pub(crate) ctime_ns: i64,
 }
 
 impl Stamp {
     /// The stamp of no file.
-    pub(crate) const NONE: Stamp = Stamp { dev: 0, ino: 0, size: 0, mtime_ns: i64::MIN };
+    pub(crate) const NONE: Stamp = Stamp { dev: 0, ino: 0, size: 0, mtime_ns: i64::MIN, ctime_ns: i64::MIN };
 
     /// Takes the stamp from what the file system says.
     pub(crate) fn of(data: &Metadata) -> Stamp {
-        let mtime_ns = data.mtime().saturating_mul(1_000_000_000).saturating_add(data.mtime_nsec());
-        Stamp { dev: data.dev(), ino: data.ino(), size: data.size(), mtime_ns }
+        let ns = |seconds: i64, ns| seconds.saturating_mul(1_000_000_000).saturating_add(ns);
+        Stamp {
+            dev: data.dev(),
+            ino: data.ino(),
+            size: data.size(),
+            mtime_ns: ns(data.mtime(), data.mtime_nsec()),
+            ctime_ns: ns(data.ctime(), data.ctime_nsec()),
+        }
     }
 
     /// Time of the last write, milliseconds since the Unix epoch.

@@ -9,6 +9,7 @@ use rusqlite::{Connection, params};
 use telemetra_engine::{
     ids::{Offset, PartitionId},
     sink::{Commit, Place, PositionEntry, SinkError},
+    source::Segment,
 };
 
 use super::{
@@ -137,7 +138,10 @@ pub(super) fn insert_ranges<R>(
     Ok(())
 }
 
-/// Upserts the segments that hold the ranges read.
+/// Inserts the segments that hold the ranges read, or updates the times of those recorded before.
+///
+/// A segment once recorded is a place in a file for good: one that differs halts. (What a file grew by is a
+/// segment of its own.)
 pub(super) fn upsert_segments<R>(
     db: &Connection,
     job: &str,
@@ -146,15 +150,16 @@ pub(super) fn upsert_segments<R>(
 ) -> Result<(), Failure> {
     let sql = "INSERT INTO telemetra_file
                    (job, input, \"partition\", seq, name, byte_from, byte_to, line, first_offset, records,
-                    fingerprint, smallest_ms, largest_ms)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-               ON CONFLICT DO UPDATE SET name = excluded.name, byte_from = excluded.byte_from,
-                   byte_to = excluded.byte_to, line = excluded.line, first_offset = excluded.first_offset,
-                   records = excluded.records, fingerprint = excluded.fingerprint,
-                   smallest_ms = excluded.smallest_ms, largest_ms = excluded.largest_ms";
+                    fingerprint, modified_ns, smallest_ms, largest_ms)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+               ON CONFLICT DO UPDATE SET modified_ns = excluded.modified_ns,
+                   smallest_ms = excluded.smallest_ms, largest_ms = excluded.largest_ms
+               WHERE name = excluded.name AND byte_from = excluded.byte_from AND byte_to = excluded.byte_to
+                   AND line = excluded.line AND first_offset = excluded.first_offset
+                   AND records = excluded.records AND fingerprint = excluded.fingerprint";
     let mut statement = db.prepare_cached(sql)?;
     for (id, segment) in &commit.segments {
-        statement.execute(params![
+        let changed = statement.execute(params![
             job,
             held.input(*id)?.name,
             id.partition,
@@ -166,11 +171,35 @@ pub(super) fn upsert_segments<R>(
             int(segment.first_offset)?,
             int(segment.records)?,
             segment.fingerprint,
+            segment.modified_ns,
             segment.span_ms.map(|span| span.0),
             segment.span_ms.map(|span| span.1),
         ])?;
+        if changed != 1 {
+            return Err(other_segment(db, job, held, *id, segment)?);
+        }
     }
     Ok(())
+}
+
+/// What to say of a segment that is recorded as something else.
+fn other_segment(
+    db: &Connection,
+    job: &str,
+    held: &Held,
+    id: PartitionId,
+    segment: &Segment,
+) -> Result<Failure, Failure> {
+    let sql = "SELECT format('bytes %d..%d of %s, offsets from %d', byte_from, byte_to, name, first_offset)
+               FROM telemetra_file WHERE job = ?1 AND input = ?2 AND \"partition\" = ?3 AND seq = ?4";
+    let key = params![job, held.input(id)?.name, id.partition, segment.seq];
+    let recorded: String = db.query_row(sql, key, |row| row.get(0))?;
+    let Segment { seq, file, bytes, first_offset, .. } = segment;
+    Ok(Failure::halt(format!(
+        "segment {seq} of partition {id} is recorded as {recorded}, and was read now as bytes {}..{} of {file}, \
+         offsets from {first_offset}; nothing of this batch was written",
+        bytes.start, bytes.end
+    )))
 }
 
 /// Inserts the refused records and the late events.

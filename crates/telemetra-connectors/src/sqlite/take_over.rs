@@ -293,7 +293,7 @@ pub(super) fn partitions_with_ranges(db: &Connection, job: &str) -> Result<Vec<(
 
 fn segments(db: &Connection, job: &Job, inputs: &[Input]) -> Result<Vec<(PartitionId, Segment)>, Failure> {
     let sql = "SELECT input, \"partition\", seq, name, byte_from, byte_to, line, first_offset, records,
-                   fingerprint, smallest_ms, largest_ms
+                   fingerprint, modified_ns, smallest_ms, largest_ms
                FROM telemetra_file WHERE job = ?1 ORDER BY input, \"partition\", seq";
     let mut statement = db.prepare(sql)?;
     let mut rows = statement.query([&job.name])?;
@@ -301,7 +301,7 @@ fn segments(db: &Connection, job: &Job, inputs: &[Input]) -> Result<Vec<(Partiti
     while let Some(row) = rows.next()? {
         let input: String = row.get(0)?;
         let id = PartitionId { input: input_number(inputs, &input, job)?, partition: row.get(1)? };
-        let (smallest, largest): (Option<i64>, Option<i64>) = (row.get(10)?, row.get(11)?);
+        let (smallest, largest): (Option<i64>, Option<i64>) = (row.get(11)?, row.get(12)?);
         let segment = Segment {
             seq: row.get(2)?,
             file: row.get(3)?,
@@ -310,6 +310,7 @@ fn segments(db: &Connection, job: &Job, inputs: &[Input]) -> Result<Vec<(Partiti
             first_offset: uint(row.get(7)?, "first_offset")?,
             records: uint(row.get(8)?, "records")?,
             fingerprint: row.get(9)?,
+            modified_ns: row.get(10)?,
             span_ms: smallest.zip(largest),
         };
         segments.push((id, segment));

@@ -198,6 +198,7 @@ fn segment(first_offset: Offset, records: u64) -> Segment {
         first_offset,
         records,
         fingerprint: "00ff".into(),
+        modified_ns: Some(T0 * 1_000_000),
         span_ms: Some((T0, T0 + 15_000)),
     }
 }
@@ -222,7 +223,7 @@ fn first() -> Commit<ChatRows> {
         open_count: 18,
         ranges: vec![range(CHAT, 0..12, tally), range(VIEWER, 5..8, viewers)],
         positions: vec![position(CHAT, None, 12), position(VIEWER, None, 8)],
-        segments: vec![(CHAT, segment(0, 12)), (VIEWER, segment(5, 3))],
+        segments: vec![(CHAT, segment(0, 20)), (VIEWER, segment(5, 3))],
         dead_letters: vec![dead(0), dead(11)],
         rows: ChatRows { windows: vec![row(-10, 9, false), row(0, 9, false)], moments: Vec::new() },
         ..batch(1, None, Some(5))

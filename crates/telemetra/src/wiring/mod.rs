@@ -95,6 +95,7 @@ fn folder_options(settings: &Settings, once: bool) -> FolderOptions {
         // One batch is in flight while the next one is planned: neither may see the end of what is indexed.
         ahead_records: batch_records.saturating_mul(2).saturating_add(AHEAD_MARGIN_RECORDS),
         threads: settings.flow.workers,
+        ..FolderOptions::default()
     }
 }
 

@@ -172,3 +172,22 @@ fn many_files_are_looked_at_in_turn() {
     bench.poll();
     assert_eq!(bench.texts(3_000), ["more"]);
 }
+
+#[test]
+fn what_was_handed_out_is_not_ahead() {
+    let mut bench = Bench::new();
+    bench.options.ahead_bytes = 100;
+    bench.restart(&[]);
+    bench.write("a", lines(1_000, 20));
+    bench.write("b", lines(2_000, 20));
+    assert_eq!(bench.end(), 20);
+    // Of more bytes than are wanted ahead few are left, whether the others are committed or not.
+    assert_eq!(bench.source.cut(P0, 0, 11, u64::MAX, 1).expect("cut"), [0..11]);
+    assert_eq!(bench.end(), 40);
+    bench.restart(&[]);
+    assert_eq!(bench.end(), 20);
+    assert_eq!(bench.step(0, 10, 0).len(), 10);
+    assert_eq!(bench.end(), 20, "a hundred bytes are ahead");
+    assert_eq!(bench.step(10, 1, 0).len(), 1);
+    assert_eq!(bench.end(), 40);
+}

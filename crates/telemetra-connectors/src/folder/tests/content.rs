@@ -163,3 +163,70 @@ fn members_and_frames_are_one_stream() {
     bench.write("b.zst", [zstd("4\n5"), zstd("6\n")].concat());
     assert_eq!(bench.texts(0), ["1", "23", "4", "56"]);
 }
+
+#[test]
+fn a_rewrite_that_keeps_size_and_time_is_noticed() {
+    let mut bench = Bench::new();
+    bench.write("a", "1\n2\n");
+    let (written, time_ms) = (bench.changed("a"), bench.now_ms);
+    assert_eq!(bench.texts(0), ["1", "2"]);
+    // The file system's clock may not have ticked yet.
+    while bench.changed("a") == written {
+        fs::write(bench.path("a"), "123\n").expect("written");
+        bench.touch("a", time_ms);
+    }
+    assert_eq!(bench.texts(0), ["123"]);
+}
+
+#[test]
+fn a_file_renamed_unchanged_is_read_on() {
+    let mut bench = Bench::new();
+    bench.write("b", "1\n2\n3\n");
+    assert_eq!(bench.step(0, 1, 0), ["1"]);
+    fs::rename(bench.path("b"), bench.path("a")).expect("renamed");
+    assert_eq!(bench.poll()[0].gaps, []);
+    assert_eq!(bench.step(1, 1, 0), ["2"]);
+    assert_eq!(bench.texts(2), ["3"]);
+}
+
+impl Bench {
+    /// When the file system changed anything of a file last.
+    fn changed(&self, name: &str) -> (i64, i64) {
+        use std::os::unix::fs::MetadataExt;
+        let data = fs::metadata(self.path(name)).expect("there");
+        (data.ctime(), data.ctime_nsec())
+    }
+}
+
+#[test]
+fn a_file_in_utf_16_is_named_and_not_read() {
+    let mut bench = Bench::new();
+    let wide =
+        |text: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> { text.encode_utf16().flat_map(bytes).collect() };
+    bench.write("big", wide("\u{feff}[1]\n", u16::to_be_bytes));
+    bench.write("little", wide("\u{feff}名前\n", u16::to_le_bytes));
+    bench.write("packed.zst", zstd::encode_all(&wide("[2]\n", u16::to_le_bytes)[..], 1).expect("compressed"));
+    bench.write("unmarked", wide("[3]\n", u16::to_be_bytes));
+    bench.write("z", "four and \0\n");
+    assert_eq!(bench.texts(0), ["four and \0"]);
+    let warnings = bench.source.reporter().report().warnings;
+    let named = ["big", "little", "packed.zst", "unmarked"];
+    assert_eq!(warnings.len(), 4, "{warnings:?}");
+    for (name, warning) in named.iter().zip(&warnings) {
+        assert!(warning.contains(name) && warning.contains("ENCODING_UTF16"), "{warning}");
+    }
+    bench.write("big", "[1]\n");
+    assert_eq!(bench.texts(0), ["[1]", "four and \0"]);
+}
+
+#[test]
+fn a_file_that_was_begun_is_read_on_whatever_it_holds() {
+    let mut bench = Bench::new();
+    bench.write("a", "\0 and more\n");
+    assert_eq!(bench.step(0, 1, 0), ["\0 and more"]);
+    bench.append("a", "\0\0\0\0\n");
+    assert_eq!(bench.step(1, 1, 0), ["\0\0\0\0"]);
+    let recorded = bench.recorded(P0, 0, 2);
+    bench.restart(&[recorded]);
+    assert_eq!(bench.texts(0), ["\0 and more", "\0\0\0\0"]);
+}

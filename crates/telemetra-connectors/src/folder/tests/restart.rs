@@ -167,3 +167,32 @@ fn an_input_without_a_folder_keeps_its_number() {
     let refused = FolderSource::new(inputs(), options).resume(&[read_before]);
     assert!(matches!(refused, Err(SourceError::Halt(why)) if why.contains("read chat events before")));
 }
+
+#[test]
+fn a_file_replaced_while_nobody_looked_is_read() {
+    // Same name, same size, read to its end before, by now other content.
+    let check = |record: fn(&mut Segment), change: fn(&Bench, i64), expected: &[&str]| {
+        let mut bench = Bench::new();
+        bench.write("a", "1\n");
+        bench.write("b", "2\n");
+        let time_ms = bench.now_ms;
+        assert_eq!(bench.end(), 2);
+        let mut recorded = bench.recorded(P0, 2, 2);
+        recorded.segments.iter_mut().for_each(record);
+        bench.now_ms += 60_000;
+        change(&bench, time_ms);
+        bench.restart(&[recorded]);
+        assert_eq!(bench.texts(2), expected);
+    };
+    let replace = |bench: &Bench, _| bench.write("a", "3\n");
+    check(|_| (), replace, &["3"]);
+    check(|_| (), |bench, _| bench.touch("a", bench.now_ms), &[]);
+    // Without a recorded time the size alone tells nothing.
+    let forget = |segment: &mut Segment| segment.modified_ns = None;
+    let replace_at_time = |bench: &Bench, time_ms| {
+        bench.write("a", "3\n");
+        bench.touch("a", time_ms);
+    };
+    check(forget, replace_at_time, &["3"]);
+    check(forget, |_, _| (), &[]);
+}

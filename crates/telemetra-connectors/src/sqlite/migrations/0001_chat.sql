@@ -172,6 +172,7 @@ CREATE TABLE telemetra_file (
     first_offset INTEGER NOT NULL,
     records      INTEGER NOT NULL,
     fingerprint  TEXT    NOT NULL,
+    modified_ns  INTEGER,
     smallest_ms  INTEGER,
     largest_ms   INTEGER,
     PRIMARY KEY (job, input, "partition", seq)

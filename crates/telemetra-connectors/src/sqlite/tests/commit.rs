@@ -109,10 +109,33 @@ fn what_breaks_a_promise_halts_and_writes_nothing() {
     check(|batch| batch.rows.windows.insert(0, row(-10, 10, false)), "the final row of stream \"a\"");
     // The same moment, twice.
     check(|batch| batch.rows.moments.push(batch.rows.moments[0].clone()), "UNIQUE constraint failed");
+    // A segment once recorded is a place in a file for good.
+    check(
+        |batch| batch.segments[0].1.seq = 0,
+        "segment 0 of partition 0/0 is recorded as bytes 0..2000 of part-00",
+    );
+    check(|batch| batch.segments = vec![(CHAT, segment(0, 21))], "segment 0");
+    check(|batch| batch.segments[0].1 = Segment { file: "b".into(), ..segment(0, 20) }, "segment 0");
+    check(|batch| batch.segments[0].1 = Segment { line: 2, ..segment(0, 20) }, "segment 0");
+    check(|batch| batch.segments[0].1 = Segment { first_offset: 1, ..segment(0, 20) }, "segment 0");
+    check(|batch| batch.segments[0].1 = Segment { fingerprint: "01".into(), ..segment(0, 20) }, "segment 0");
     // Judged by another watermark, or going back.
     check(|batch| batch.watermark_before = Watermark::at(T0), "was judged by watermark");
     check(|batch| batch.watermark = Watermark::at(T0), "batches: batch 3");
     check(|batch| batch.ranges[0].partition.input = 7, "tiling: partition 0/0: next offset is 26");
+}
+
+#[test]
+fn of_a_recorded_segment_only_times_change() {
+    let store = Store::with_story();
+    let (mut sink, _) = store.take_over();
+    let seen = Segment { modified_ns: None, span_ms: Some((T0 - 1, T0 + 9)), ..segment(0, 20) };
+    sink.commit(&Commit { segments: vec![(CHAT, seen)], open_count: 8, ..batch(4, Some(35), Some(35)) })
+        .unwrap();
+    let sql = "SELECT seq, name, byte_from, byte_to, line, first_offset, records, fingerprint, modified_ns,
+                   smallest_ms, largest_ms FROM telemetra_file WHERE input = 'chat' AND seq = 0";
+    let expected = format!("0 part-00.jsonl 0 2000 1 0 20 00ff NULL {} {}", T0 - 1, T0 + 9);
+    assert_eq!(store.text(sql), expected);
 }
 
 #[test]
