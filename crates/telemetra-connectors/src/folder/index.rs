@@ -127,6 +127,27 @@ pub(crate) fn index(path: &Path, boundaries: &[u64], done: &AtomicU64) -> Result
     Ok(Indexed { stamp, is_compressed, sections: pass.sections })
 }
 
+/// Whether a file's first `end` decoded bytes have this fingerprint; one that cannot be read now may have.
+pub(crate) fn begins_with(path: &Path, end: u64, fingerprint: Fingerprint) -> bool {
+    let begins = || -> io::Result<bool> {
+        let (mut decoder, _) = Decoder::open(path)?;
+        let mut hash = Fingerprinter::default();
+        let mut buffer = vec![0; POINT_BYTES];
+        let mut left = end;
+        while left > 0 {
+            let room = left.min(POINT_BYTES as u64);
+            let held = fill(&mut decoder, &mut buffer[..room as usize])?;
+            if held == 0 {
+                return Ok(false);
+            }
+            hash.update(&buffer[..held]);
+            left -= held as u64;
+        }
+        Ok(hash.so_far() == fingerprint)
+    };
+    begins().unwrap_or_else(|error| !is_corrupt(&error) && error.kind() != io::ErrorKind::NotFound)
+}
+
 /// Refuses a file in UTF-16 as a whole: it has a byte order mark, or NUL bytes beside its ASCII characters.
 fn judge_encoding(block: &[u8]) -> Result<(), Refusal> {
     let has_mark = block.starts_with(b"\xff\xfe") || block.starts_with(b"\xfe\xff");

@@ -18,7 +18,7 @@ use super::{
     cut::bytes_behind,
     entry::{Content, Entries, Lost, State},
     fingerprint::Fingerprint,
-    index::{Budget, Indexed, Job, Refusal, Section, index_all},
+    index::{Budget, Indexed, Job, Refusal, Section, begins_with, index_all},
     report::{Duplicate, Newest},
     sequence::{Body, Missing, Piece, Sequence},
     settle::{Rule, Waiting},
@@ -106,12 +106,9 @@ impl Folder {
                 continue;
             };
             let Some(head) = self.heads.get(old).copied() else { continue };
-            let Some(entry) = self.entries.all.get_mut(name).filter(|entry| entry.stamp.size >= stamp.size)
-            else {
+            // The inode of a file that was removed may have been given to a new one.
+            if !begins_with(&self.path.join(&**name), head.end, head.fingerprint) {
                 continue;
-            };
-            if entry.stamp == *stamp {
-                entry.state = State::Taken;
             }
             self.heads.remove(old);
             self.heads.insert(name.clone(), head);

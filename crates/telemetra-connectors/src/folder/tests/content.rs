@@ -230,3 +230,17 @@ fn a_file_that_was_begun_is_read_on_whatever_it_holds() {
     bench.restart(&[recorded]);
     assert_eq!(bench.texts(0), ["\0 and more", "\0\0\0\0"]);
 }
+
+#[test]
+fn the_inode_alone_makes_no_rename() {
+    let mut bench = Bench::new();
+    bench.write("a", "1\n2\n");
+    assert_eq!(bench.step(0, 1, 0), ["1"]);
+    // As if `a` were replaced by a copy of itself, and its inode given to a new file.
+    fs::rename(bench.path("a"), bench.path("b")).expect("renamed");
+    bench.write("b", "7\n8\n9\n");
+    bench.write("a", "1\n2\n");
+    assert_eq!(bench.step(1, 9, 1), ["2", "7", "8", "9"]);
+    bench.append("a", "3\n");
+    assert_eq!(bench.texts(5), ["3"]);
+}
