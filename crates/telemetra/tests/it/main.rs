@@ -4,6 +4,7 @@ mod crash;
 mod folders;
 mod golden;
 mod instances;
+mod seam;
 mod sim;
 mod support;
 mod tidy;
