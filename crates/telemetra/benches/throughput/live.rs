@@ -96,7 +96,7 @@ pub(crate) fn run(folder: &Path, seconds: u64, workers: u64) -> anyhow::Result<O
     let stop = Stop::default();
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut watched = Watched { inner: started.work, stop: stop.clone(), until, marks: Vec::new() };
-    let mut progress = Progress::new(Latest::default(), "chat".into());
+    let mut progress = Progress::new(Latest::default(), "chat".into(), Box::new(Vec::new));
     let mut meter = Meter::default();
     let ending = meter.time(|| Ok(drive(&mut watched, &conduct, &mut progress, &stop, started.ahead)))?;
     ensure!(ending == Ending::Stopped, "{ending:?}");
