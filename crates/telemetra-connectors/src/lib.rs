@@ -1,4 +1,7 @@
-//! Sources and sinks: folders, SQLite. Siblings never import each other, and none knows settings or HTTP.
+//! Sources and sinks: folders, PostgreSQL, SQLite. Siblings never import each other, and none knows settings or
+//! HTTP. `ledger` is beneath the stores: what both of them read alike.
 
 pub mod folder;
+mod ledger;
+pub mod postgres;
 pub mod sqlite;
