@@ -5,7 +5,13 @@
 //! `->>` for JSON. What each column comes back as is one [`Cell`], so that instants are milliseconds here and
 //! nobody above knows how a store keeps them. Nothing here writes, and nothing here knows a client library.
 
+pub(crate) mod recover;
+pub(crate) mod text;
+
 use telemetra_engine::sink::SinkError;
+
+/// Longest name of a job, bytes.
+pub const JOB_NAME_BYTES_MAX: usize = 64;
 
 /// One consistent view of a store: a transaction that is open as long as this lives.
 pub(crate) trait Snapshot {
@@ -54,3 +60,14 @@ pub(crate) enum Cell {
 /// A row of a result; columns by number, from 0.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Row(pub(crate) Vec<Cell>);
+
+/// A job's name becomes part of a file's name, and of a statement.
+pub(crate) fn check_job_name(job: &str) -> Result<(), SinkError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if !job.is_empty() && job.len() <= JOB_NAME_BYTES_MAX && job.bytes().all(plain) {
+        return Ok(());
+    }
+    Err(SinkError::Halt(format!(
+        "a job's name has 1 to {JOB_NAME_BYTES_MAX} letters (a-z), digits, underscores and hyphens, {job:?} does not"
+    )))
+}

@@ -46,6 +46,18 @@ impl Failure {
     }
 }
 
+// at_commit stub
+impl Failure {
+    pub(super) fn at_commit(self, batch_id: u64) -> SinkError {
+        let text = format!("COMMIT of batch {batch_id}: {self}");
+        match self {
+            Failure::Stop(error) => error,
+            Failure::Postgres(error) if error.code().is_some_and(|code| !matches!(&code.code()[..2], "08" | "57")) => SinkError::NotApplied(text),
+            _ => SinkError::InDoubt(text),
+        }
+    }
+}
+
 /// Whether the same batch may succeed later.
 fn is_passing(code: &SqlState) -> bool {
     let class = code.code().get(..2).unwrap_or_default();

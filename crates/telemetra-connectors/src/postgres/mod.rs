@@ -9,14 +9,45 @@
 //! | `migrate`, `migrations/` | the schema |
 //! | `adopt` | the tables of the old job |
 //! | `roles` | least-privilege roles |
+//! | `sink` | the engine's `Sink` |
+//! | `link` | the sink's connection, and its sign of life |
+//! | `flight` | statements that travel together |
 //! | `take_over` | epoch, lease, and where a job stands, read under lock |
 //! | `commit` | one batch, one transaction |
 //! | `ledger_rows` | positions, ranges, segments, gaps, refused and late records |
 //! | `chat_rows` | `chat_summary_minute` and `moments` |
+//! | `values` | values on the wire |
 //! | `reader` | a connection that cannot write, for `status`, `audit` and the page |
 
 mod address;
+mod chat_rows;
+mod commit;
 mod failure;
+mod flight;
+mod ledger_rows;
+mod link;
+mod migrate;
+mod reader;
 mod session;
+mod sink;
+mod take_over;
+mod values;
 
-pub use self::address::Address;
+use telemetra_core::window::WindowSpec;
+use telemetra_engine::source::Input;
+
+pub use self::{address::Address, sink::PostgresSink};
+
+/// What a job is for good.
+#[derive(Clone, Debug)]
+struct Job {
+    name: String,
+    window: WindowSpec,
+}
+
+/// What an instance has once it took the job over.
+#[derive(Clone, Debug)]
+struct Held {
+    epoch: u64,
+    inputs: Vec<Input>,
+}

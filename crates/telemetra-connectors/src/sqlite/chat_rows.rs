@@ -184,13 +184,7 @@ fn insert_moment(db: &Connection, moment: &MomentRow) -> Result<(), Failure> {
     let sql = "INSERT INTO moments
                    (stream_id, timestamp, moment_type, description, intensity, metadata, detected_at)
                VALUES (?1, ?2, 'chat_spike', ?3, ?4, ?5, ?6)";
-    let metadata = format!(
-        "{{\"chat_count\":{},\"unique_chatters\":{},\"avg_viewers\":{},\"z_score\":{}}}",
-        moment.chat_count,
-        moment.unique_chatters,
-        text::json_number(moment.avg_viewers),
-        text::json_number(Some(moment.z_score)),
-    );
+    let metadata = text::moment_metadata(moment);
     db.prepare_cached(sql)?.execute(params![
         moment.stream,
         text::instant(moment.start_ms),

@@ -12,7 +12,6 @@
 //! | `audit`, `audit_pieces` | the sums that the law compares; what it compares piece by piece |
 //! | `reader` | what `status` shows |
 //! | `shown` | what the page shows |
-//! | `text` | instants and JSON as text |
 //!
 //! The law itself is [`telemetra_engine::audit`]. The invariant: whatever stops a batch, the file holds all of
 //! it or nothing.
@@ -28,7 +27,7 @@ mod migrate;
 mod reader;
 mod shown;
 mod take_over;
-mod text;
+
 
 use std::{
     ops::Range,
@@ -48,10 +47,9 @@ use telemetra_engine::{
 };
 
 use self::{connection::Failure, lock::JobLock};
+use crate::ledger::{check_job_name, text};
 pub use self::{migrate::SCHEMA_VERSION, reader::SqliteReader};
-
-/// Longest name of a job, bytes.
-pub const JOB_NAME_BYTES_MAX: usize = 64;
+pub use crate::ledger::JOB_NAME_BYTES_MAX;
 
 /// Brings the store at `path` to [`SCHEMA_VERSION`], making the file if there is none; returns the version it
 /// had before, 0 for a new file.
@@ -172,17 +170,6 @@ impl Held {
             .get(usize::from(partition.input))
             .ok_or_else(|| Failure::halt(format!("partition {partition} belongs to no input of this job")))
     }
-}
-
-/// A job's name becomes part of a file's.
-fn check_job_name(job: &str) -> Result<(), SinkError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if !job.is_empty() && job.len() <= JOB_NAME_BYTES_MAX && job.bytes().all(plain) {
-        return Ok(());
-    }
-    Err(SinkError::Halt(format!(
-        "a job's name has 1 to {JOB_NAME_BYTES_MAX} letters (a-z), digits, underscores and hyphens, {job:?} does not"
-    )))
 }
 
 /// The wall clock, milliseconds; for `processed_at` and its like, which no result depends on.

@@ -1,22 +1,24 @@
-//! Values as SQLite holds them in text: instants and JSON.
+//! Values as text: instants, and the JSON that both stores keep.
 //!
 //! Instants have ONE form, `YYYY-MM-DDTHH:MM:SS.mmmZ`, so that they sort as text and a key has one spelling.
 
 use std::fmt::Write;
+
+use telemetra_core::chat::rows::MomentRow;
 
 const DAY_MS: i64 = 86_400_000;
 /// First and last instant with a four-digit year, milliseconds.
 const YEARS_MS: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
 
 /// An instant of `ms` milliseconds since the Unix epoch; clamped to the years 0 to 9999.
-pub(super) fn instant(ms: i64) -> String {
+pub(crate) fn instant(ms: i64) -> String {
     let mut text = String::with_capacity(24);
     push_instant(&mut text, ms);
     text
 }
 
 /// Appends [`instant`] to `out`.
-pub(super) fn push_instant(out: &mut String, ms: i64) {
+pub(crate) fn push_instant(out: &mut String, ms: i64) {
     let ms = ms.clamp(*YEARS_MS.start(), *YEARS_MS.end());
     let (year, month, day) = civil(ms.div_euclid(DAY_MS));
     let rest = ms.rem_euclid(DAY_MS);
@@ -44,7 +46,7 @@ fn push_digits(out: &mut String, number: i64, width: u32) {
 }
 
 /// Milliseconds of an instant in our form; `None` for any other text.
-pub(super) fn parse_instant(text: &str) -> Option<i64> {
+pub(crate) fn parse_instant(text: &str) -> Option<i64> {
     let number = |range: std::ops::Range<usize>| -> Option<i64> {
         let digits = text.get(range)?;
         digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
@@ -81,7 +83,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Replaces `out` by a JSON array of the names.
-pub(super) fn emote_names(out: &mut String, emotes: &[(String, u64)]) {
+pub(crate) fn emote_names(out: &mut String, emotes: &[(String, u64)]) {
     out.clear();
     out.push('[');
     for (place, (name, _)) in emotes.iter().enumerate() {
@@ -94,7 +96,7 @@ pub(super) fn emote_names(out: &mut String, emotes: &[(String, u64)]) {
 }
 
 /// Replaces `out` by a JSON object of the names with their counts, in the order given.
-pub(super) fn emote_counts(out: &mut String, emotes: &[(String, u64)]) {
+pub(crate) fn emote_counts(out: &mut String, emotes: &[(String, u64)]) {
     out.clear();
     out.push('{');
     for (place, (name, count)) in emotes.iter().enumerate() {
@@ -109,8 +111,19 @@ pub(super) fn emote_counts(out: &mut String, emotes: &[(String, u64)]) {
 }
 
 /// A JSON number, `null` for what is none.
-pub(super) fn json_number(number: Option<f64>) -> String {
+fn json_number(number: Option<f64>) -> String {
     number.filter(|number| number.is_finite()).map_or_else(|| "null".to_owned(), |number| number.to_string())
+}
+
+/// The `metadata` of a moment: a JSON object.
+pub(crate) fn moment_metadata(moment: &MomentRow) -> String {
+    format!(
+        "{{\"chat_count\":{},\"unique_chatters\":{},\"avg_viewers\":{},\"z_score\":{}}}",
+        moment.chat_count,
+        moment.unique_chatters,
+        json_number(moment.avg_viewers),
+        json_number(Some(moment.z_score)),
+    )
 }
 
 fn push_json_string(out: &mut String, text: &str) {
