@@ -14,8 +14,11 @@ use telemetra_engine::{
 use super::{
     audit_pieces,
     connection::{Failure, int, uint},
-    reader, take_over, text,
+    reader,
+    snapshot::SqliteSnapshot,
+    text,
 };
+use crate::ledger::{instant, recover};
 
 /// What the job row says, to be held against the tables.
 struct JobRow {
@@ -102,7 +105,9 @@ fn side(number: Option<i64>, is: &'static str) -> Side {
 /// Ranges and gaps tile each partition; positions lie where they can.
 fn check_tiling(db: &Connection, job: &JobRow, report: &mut Report) -> Result<(), Failure> {
     let positions = reader::positions(db, &job.name)?;
-    for (input, partition) in take_over::partitions_with_ranges(db, &job.name)? {
+    for (input, partition) in
+        recover::partitions_with_ranges(&mut SqliteSnapshot::within(db, std::path::Path::new("")), &job.name)?
+    {
         let known = positions.iter().filter(|at| at.input == input && at.partition == partition).count();
         let place = || format!("partition {input}/{partition}");
         let known = Side::new(known as u64, "positions");
@@ -294,9 +299,9 @@ fn check_late(db: &Connection, job: &JobRow, report: &mut Report) -> Result<(), 
         let (time, watermark): (String, String) = (row.get(4)?, row.get(5)?);
         let place = || format!("partition {input}/{partition}, batch {batch}, offset {offset}");
         let judged: Option<i64> = row.get(6)?;
-        let row_says = side(text::parse_instant(&watermark), "watermark of the late event");
+        let row_says = side(instant::parse_instant(&watermark), "watermark of the late event");
         report.compare(Clause::LateEvents, place, row_says, side(judged, "watermark that judged the batch"));
-        let pane = text::parse_instant(&time).map(|ms| job.window.pane_of(ms));
+        let pane = instant::parse_instant(&time).map(|ms| job.window.pane_of(ms));
         let is_late = pane.is_some_and(|pane| job.window.is_pane_closed(pane, Watermark::from(judged)));
         let is_late = Side::new(i64::from(is_late), "late by that watermark (0 no, 1 yes)");
         report.compare(Clause::LateEvents, place, is_late, Side::new(1, "in late_events"));

@@ -26,6 +26,7 @@ mod lock;
 mod migrate;
 mod reader;
 mod shown;
+mod snapshot;
 mod take_over;
 
 
@@ -127,7 +128,9 @@ impl Sink<Chat> for SqliteSink {
         if self.lock.is_none() {
             self.lock = Some(JobLock::take(&self.path, &self.job.name)?);
         }
-        let recovered = self.with(|db, job| take_over::take_over(db, job, inputs, meaning, now_ms()))?;
+        let path = self.path.clone();
+        let recovered =
+            self.with(|db, job| take_over::take_over(db, &path, job, inputs, meaning, now_ms()))?;
         self.held = Some(Held { epoch: recovered.epoch, inputs: inputs.to_vec() });
         Ok(recovered)
     }

@@ -14,11 +14,13 @@ use telemetra_engine::{
 };
 
 use super::{
-    audit, chat_rows,
+    audit,
     connection::{self, Failure, int, uint},
     lock::JobLock,
-    migrate, text,
+    migrate,
+    snapshot::SqliteSnapshot,
 };
+use crate::ledger::{instant, windows};
 
 /// Most rows that one call returns, whatever is asked for.
 const PAGE_ROWS_MAX: usize = 10_000;
@@ -67,7 +69,7 @@ impl SqliteReader {
     /// As [`SqliteReader::open`].
     pub fn owner(&mut self) -> Result<Option<String>, SinkError> {
         let sql = "SELECT job FROM telemetra_result_table WHERE name = ?1";
-        self.snapshot(|db| Ok(db.query_row(sql, [chat_rows::TABLES[0]], |row| row.get(0)).optional()?))
+        self.snapshot(|db| Ok(db.query_row(sql, [windows::TABLES[0]], |row| row.get(0)).optional()?))
     }
 
     /// The latest batches of a job, latest first.
@@ -101,7 +103,7 @@ pub(super) fn page(limit: usize) -> Result<i64, Failure> {
 
 /// Milliseconds of an instant in the store.
 pub(super) fn ms(text: &str) -> Result<i64, Failure> {
-    text::parse_instant(text)
+    instant::parse_instant(text)
         .ok_or_else(|| Failure::halt(format!("{text:?} in the store is no instant of ours")))
 }
 
@@ -155,7 +157,7 @@ fn job_status(db: &Connection, job: &str) -> Result<JobStatus, Failure> {
         },
         final_rows: uint(row.get(13)?, "final_rows")?,
         provisional_rows: if owns_rows(db, job)? {
-            chat_rows::provisional(db, window, watermark)?
+            windows::provisional(&mut SqliteSnapshot::within(db, Path::new("")), window, watermark)?
         } else {
             0
         },
@@ -168,7 +170,7 @@ fn job_status(db: &Connection, job: &str) -> Result<JobStatus, Failure> {
 /// Whether the result tables are this job's.
 pub(super) fn owns_rows(db: &Connection, job: &str) -> Result<bool, Failure> {
     let sql = "SELECT count(*) FROM telemetra_result_table WHERE job = ?1 AND name IN (?2, ?3)";
-    let [windows, moments] = chat_rows::TABLES;
+    let [windows, moments] = windows::TABLES;
     let owned: i64 = db.query_row(sql, [job, windows, moments], |row| row.get(0))?;
     Ok(owned == 2)
 }

@@ -9,11 +9,11 @@ use telemetra_engine::sink::SinkError;
 
 use super::{
     SqliteReader,
-    chat_rows::STREAMS,
     connection::Failure,
     reader::{ms, page},
     text,
 };
+use crate::ledger::windows::STREAMS;
 
 impl SqliteReader {
     /// Start of the newest window, provisional ones included, milliseconds; `None` without any.

@@ -40,8 +40,8 @@ fn open_rows_are_found_by_the_key_alone() {
     let store = Store::with_story();
     let sql = format!(
         "EXPLAIN QUERY PLAN {} SELECT w.chat_count FROM stream CROSS JOIN chat_summary_minute w
-         ON w.stream_id = stream.id AND w.window_start > 'x' ORDER BY w.stream_id, w.window_start",
-        chat_rows::STREAMS
+         WHERE w.stream_id = stream.id AND w.window_start > 'x'",
+        crate::ledger::windows::STREAMS
     );
     let plan = store.text(&sql);
     assert!(plan.contains("SEARCH w USING PRIMARY KEY (stream_id=? AND window_start>?)"), "{plan}");
