@@ -23,6 +23,7 @@ mod validate;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
+use telemetra_connectors::postgres::Address;
 use telemetra_core::{
     chat::{Chat, sentiment::Sentiment},
     hash::hash64,
@@ -62,15 +63,27 @@ pub struct Settings {
 /// Where results go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
-    /// The SQLite file.
-    pub path: PathBuf,
+    /// Which.
+    pub place: Place,
     /// Who chose it.
     pub origin: Origin,
 }
 
+/// A store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A SQLite file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL database.
+    Postgres(Box<Address>),
+}
+
 impl fmt::Display for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sqlite:{}", self.path.display())
+        match &self.place {
+            Place::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Place::Postgres(address) => write!(f, "{}", address.shown()),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use telemetra_connectors::sqlite::JOB_NAME_BYTES_MAX;
+use telemetra_connectors::{postgres::Address, sqlite::JOB_NAME_BYTES_MAX};
 use telemetra_core::{
     chat::sentiment::{Lexicon, Sentiment, Tokenizer},
     window::WindowSpec,
@@ -15,7 +15,7 @@ use telemetra_core::{
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    Arrival, ChatSettings, Flow, FolderOrder, Inputs, LateFiles, LogSettings, Settings, Store,
+    Arrival, ChatSettings, Flow, FolderOrder, Inputs, LateFiles, LogSettings, Place, Settings, Store,
     fault::{Fault, Faults, Origin},
     layers::{Overlaid, Values},
     parse::{self, Wrong},
@@ -119,8 +119,8 @@ impl Judge {
             let what = "asks for PostgreSQL; this build reads folders and writes SQLite only";
             self.fault(key, what, "choose --store sqlite:PATH, or unset it");
         }
-        let path = self.get("store", sqlite_path).unwrap_or_default();
-        Store { path, origin: raw.origin }
+        let place = self.get("store", place).unwrap_or(Place::Sqlite(PathBuf::new()));
+        Store { place, origin: raw.origin }
     }
 
     fn inputs(&mut self, purpose: Purpose) -> Inputs {
@@ -226,19 +226,15 @@ impl Judge {
     }
 }
 
-fn sqlite_path(text: &str) -> Result<PathBuf, Wrong> {
+fn place(text: &str) -> Result<Place, Wrong> {
     let next = "write sqlite:PATH, such as sqlite:telemetra.db";
     let text = text.trim();
     if ["postgres:", "postgresql:", "jdbc:postgresql:"].iter().any(|prefix| text.starts_with(prefix)) {
-        // The address may hold a password: it is not repeated.
-        return Err((
-            "names PostgreSQL; this build reads folders and writes SQLite only".into(),
-            next.into(),
-        ));
+        return Ok(Place::Postgres(Box::new(Address::parse(text).map_err(|e| (e, next.to_owned()))?)));
     }
     match text.strip_prefix("sqlite:") {
         Some("") => Err(("names no file".into(), next.into())),
-        Some(path) => Ok(PathBuf::from(path)),
+        Some(path) => Ok(Place::Sqlite(PathBuf::from(path))),
         None => Err((format!("`{text}` is no store"), next.into())),
     }
 }

@@ -83,7 +83,7 @@ fn settle(source: &mut FolderSource) -> anyhow::Result<()> {
 }
 
 fn store(settings: &Settings) -> Finding {
-    let path = &settings.store.path;
+    let path = super::sqlite_path(settings);
     let what = format!("store {}", settings.store);
     if !path.exists() {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -99,7 +99,7 @@ fn store(settings: &Settings) -> Finding {
 
 fn open_store(settings: &Settings) -> anyhow::Result<(String, bool)> {
     let job = settings.job_or("chat");
-    let mut reader = SqliteReader::open(&settings.store.path)?;
+    let mut reader = SqliteReader::open(super::sqlite_path(settings))?;
     let owner = reader.owner()?;
     let (owned, is_ours) = match &owner {
         None => ("no job has run here yet".to_owned(), true),
