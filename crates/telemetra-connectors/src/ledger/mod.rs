@@ -13,18 +13,31 @@
 //! | `instant` | instants as text |
 //! | `recover` | where a job stands, checked before it is believed |
 //! | `windows` | rows above a watermark |
+//! | `reader` | what `status`, `audit` and the page may ask |
+//! | `status` | jobs, positions, batches |
+//! | `audit`, `audit_pieces` | the sums that the law compares; what it compares piece by piece |
+//! | `shown` | what the page shows |
 //!
 //! Rows of `chat_summary_minute` and `moments` whose `batch_id` is NULL are another program's, adopted: no sum
 //! counts them.
 
+pub(crate) mod audit;
+mod audit_pieces;
 pub(crate) mod instant;
+mod reader;
 pub(crate) mod recover;
 mod row;
+mod shown;
+mod status;
 pub(crate) mod windows;
 
 use telemetra_engine::sink::SinkError;
 
-pub(crate) use self::row::{Cell, Row};
+pub use self::reader::StoreReader;
+pub(crate) use self::{
+    reader::Readable,
+    row::{Cell, Row},
+};
 
 /// One consistent view of a store: a transaction that is open as long as this lives.
 pub(crate) trait Snapshot {

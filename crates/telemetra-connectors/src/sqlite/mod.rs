@@ -5,20 +5,17 @@
 //! | `connection` | opening the file; what an error means for a batch |
 //! | `lock` | one instance per job |
 //! | `migrate`, `migrations/` | the schema |
-//! | `take_over` | epoch, and where a job stands |
+//! | `take_over` | the epoch |
 //! | `commit` | one batch, one transaction |
 //! | `ledger` | positions, ranges, segments, gaps, refused and late records |
 //! | `chat_rows` | `chat_summary_minute` and `moments` |
-//! | `audit`, `audit_pieces` | the sums that the law compares; what it compares piece by piece |
-//! | `reader` | what `status` shows |
-//! | `shown` | what the page shows |
+//! | `snapshot` | the SQL that stores share ([`crate::ledger`]), run on SQLite |
+//! | `reader` | a connection that cannot write |
 //! | `text` | instants and JSON as text |
 //!
 //! The law itself is [`telemetra_engine::audit`]. The invariant: whatever stops a batch, the file holds all of
 //! it or nothing.
 
-mod audit;
-mod audit_pieces;
 mod chat_rows;
 mod commit;
 mod connection;
@@ -26,7 +23,6 @@ mod ledger;
 mod lock;
 mod migrate;
 mod reader;
-mod shown;
 mod snapshot;
 mod take_over;
 mod text;
@@ -49,7 +45,7 @@ use telemetra_engine::{
 };
 
 use self::{connection::Failure, lock::JobLock};
-pub use self::{migrate::SCHEMA_VERSION, reader::SqliteReader};
+pub use self::{migrate::SCHEMA_VERSION, reader::open_reader};
 
 /// Longest name of a job, bytes.
 pub const JOB_NAME_BYTES_MAX: usize = 64;

@@ -9,7 +9,7 @@ use std::{
 
 use telemetra_connectors::{
     folder::{FolderInput, FolderOptions, FolderOrder, FolderSource},
-    sqlite::{SCHEMA_VERSION, SqliteReader},
+    sqlite::{self, SCHEMA_VERSION},
 };
 use telemetra_core::{
     chat::{Chat, decode::Scratch},
@@ -99,7 +99,7 @@ fn store(settings: &Settings) -> Finding {
 
 fn open_store(settings: &Settings) -> anyhow::Result<(String, bool)> {
     let job = settings.job_or("chat");
-    let mut reader = SqliteReader::open(&settings.store.path)?;
+    let mut reader = sqlite::open_reader(&settings.store.path)?;
     let owner = reader.owner()?;
     let (owned, is_ours) = match &owner {
         None => ("no job has run here yet".to_owned(), true),

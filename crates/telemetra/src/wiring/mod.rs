@@ -11,7 +11,7 @@ use std::{
 
 use telemetra_connectors::{
     folder::{self, FolderInput, FolderOptions, FolderSource},
-    sqlite::{self, SCHEMA_VERSION, SqliteReader, SqliteSink},
+    sqlite::{self, SCHEMA_VERSION, SqliteSink},
 };
 use telemetra_core::{chat::event, limits};
 use telemetra_engine::{
@@ -114,7 +114,7 @@ fn random_attempts() -> Attempts {
 /// # Errors
 /// When the store cannot be opened.
 pub fn page_data(settings: &Settings) -> anyhow::Result<Box<dyn PageData>> {
-    Ok(Box::new(SqliteReader::open(&settings.store.path)?))
+    Ok(Box::new(sqlite::open_reader(&settings.store.path)?))
 }
 
 /// Brings the tables to this version; returns what was done, one line each.
@@ -134,7 +134,7 @@ pub fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
 /// # Errors
 /// When the store cannot be read, or has no job of that name.
 pub fn status(settings: &Settings) -> anyhow::Result<Vec<JobNow>> {
-    let mut reader = SqliteReader::open(&settings.store.path)?;
+    let mut reader = sqlite::open_reader(&settings.store.path)?;
     let jobs = reader.jobs(settings.job.as_deref())?;
     demand_named(settings, jobs.len())?;
     let now = |status: JobStatus| Ok(JobNow { is_running: reader.is_running(&status.job)?, status });
@@ -146,7 +146,7 @@ pub fn status(settings: &Settings) -> anyhow::Result<Vec<JobNow>> {
 /// # Errors
 /// When the store cannot be read, or has no job of that name; an imbalance is no error.
 pub fn audit(settings: &Settings) -> anyhow::Result<Vec<Report>> {
-    let reports = SqliteReader::open(&settings.store.path)?.audit(settings.job.as_deref())?;
+    let reports = sqlite::open_reader(&settings.store.path)?.audit(settings.job.as_deref())?;
     demand_named(settings, reports.len())?;
     Ok(reports)
 }
