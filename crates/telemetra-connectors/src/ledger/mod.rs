@@ -14,19 +14,32 @@
 //! | `recover` | where a job stands, checked before it is believed |
 //! | `text` | JSON as text |
 //! | `windows` | rows above a watermark |
+//! | `reader` | what `status`, `audit` and the page may ask |
+//! | `status` | jobs, positions, batches |
+//! | `audit`, `audit_pieces` | the sums that the law compares; what it compares piece by piece |
+//! | `shown` | what the page shows |
 //!
 //! Rows of `chat_summary_minute` and `moments` whose `batch_id` is NULL are another program's, adopted: no sum
 //! counts them.
 
+pub(crate) mod audit;
+mod audit_pieces;
 pub(crate) mod instant;
+mod reader;
 pub(crate) mod recover;
 mod row;
+mod shown;
+mod status;
 pub(crate) mod text;
 pub(crate) mod windows;
 
 use telemetra_engine::sink::SinkError;
 
-pub(crate) use self::row::{Cell, Row};
+pub use self::reader::StoreReader;
+pub(crate) use self::{
+    reader::Readable,
+    row::{Cell, Row},
+};
 
 /// Longest name of a job, bytes.
 pub const JOB_NAME_BYTES_MAX: usize = 64;

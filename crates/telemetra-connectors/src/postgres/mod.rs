@@ -36,7 +36,7 @@ mod values;
 use telemetra_core::window::WindowSpec;
 use telemetra_engine::source::Input;
 
-pub use self::{address::Address, sink::PostgresSink};
+pub use self::{address::Address, reader::open_reader, sink::PostgresSink};
 
 /// What a job is for good.
 #[derive(Clone, Debug)]

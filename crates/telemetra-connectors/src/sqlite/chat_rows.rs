@@ -64,7 +64,7 @@ pub(super) fn write(
         }
     }
     for moment in &rows.moments {
-        insert_moment(db, moment)?;
+        insert_moment(db, moment, batch_id)?;
         written.moments += 1;
     }
     Ok(written)
@@ -174,10 +174,10 @@ fn check_unchanged(db: &Connection, row: &WindowRow) -> Result<(), Failure> {
     )))
 }
 
-fn insert_moment(db: &Connection, moment: &MomentRow) -> Result<(), Failure> {
+fn insert_moment(db: &Connection, moment: &MomentRow, batch_id: u64) -> Result<(), Failure> {
     let sql = "INSERT INTO moments
-                   (stream_id, timestamp, moment_type, description, intensity, metadata, detected_at)
-               VALUES (?1, ?2, 'chat_spike', ?3, ?4, ?5, ?6)";
+                   (stream_id, timestamp, moment_type, description, intensity, metadata, detected_at, batch_id)
+               VALUES (?1, ?2, 'chat_spike', ?3, ?4, ?5, ?6, ?7)";
     let metadata = text::moment_metadata(moment);
     db.prepare_cached(sql)?.execute(params![
         moment.stream,
@@ -186,6 +186,7 @@ fn insert_moment(db: &Connection, moment: &MomentRow) -> Result<(), Failure> {
         moment.intensity,
         metadata,
         text::instant(moment.end_ms),
+        int(batch_id)?,
     ])?;
     Ok(())
 }

@@ -5,19 +5,16 @@
 //! | `connection` | opening the file; what an error means for a batch |
 //! | `lock` | one instance per job |
 //! | `migrate`, `migrations/` | the schema |
-//! | `take_over` | epoch, and where a job stands |
+//! | `take_over` | the epoch |
 //! | `commit` | one batch, one transaction |
 //! | `ledger` | positions, ranges, segments, gaps, refused and late records |
 //! | `chat_rows` | `chat_summary_minute` and `moments` |
-//! | `audit`, `audit_pieces` | the sums that the law compares; what it compares piece by piece |
-//! | `reader` | what `status` shows |
-//! | `shown` | what the page shows |
+//! | `snapshot` | the SQL that stores share ([`crate::ledger`]), run on SQLite |
+//! | `reader` | a connection that cannot write |
 //!
 //! The law itself is [`telemetra_engine::audit`]. The invariant: whatever stops a batch, the file holds all of
 //! it or nothing.
 
-mod audit;
-mod audit_pieces;
 mod chat_rows;
 mod commit;
 mod connection;
@@ -25,7 +22,6 @@ mod ledger;
 mod lock;
 mod migrate;
 mod reader;
-mod shown;
 mod snapshot;
 mod take_over;
 
@@ -48,8 +44,8 @@ use telemetra_engine::{
 };
 
 use self::{connection::Failure, lock::JobLock};
+pub use self::{migrate::SCHEMA_VERSION, reader::open_reader};
 use crate::ledger::{check_job_name, text};
-pub use self::{migrate::SCHEMA_VERSION, reader::SqliteReader};
 pub use crate::ledger::JOB_NAME_BYTES_MAX;
 
 /// Brings the store at `path` to [`SCHEMA_VERSION`], making the file if there is none; returns the version it

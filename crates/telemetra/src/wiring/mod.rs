@@ -11,8 +11,9 @@ use std::{
 
 use telemetra_connectors::{
     folder::{self, FolderInput, FolderOptions, FolderSource},
-    postgres::PostgresSink,
-    sqlite::{self, SCHEMA_VERSION, SqliteReader, SqliteSink},
+    StoreReader,
+    postgres::{self, PostgresSink},
+    sqlite::{self, SCHEMA_VERSION, SqliteSink},
 };
 use telemetra_core::{
     chat::{Chat, event},
@@ -139,7 +140,7 @@ fn random_attempts() -> Attempts {
 /// # Errors
 /// When the store cannot be opened.
 pub fn page_data(settings: &Settings) -> anyhow::Result<Box<dyn PageData>> {
-    Ok(Box::new(SqliteReader::open(sqlite_path(settings))?))
+    Ok(Box::new(open_reader(settings)?))
 }
 
 /// Brings the tables to this version; returns what was done, one line each.
@@ -147,7 +148,8 @@ pub fn page_data(settings: &Settings) -> anyhow::Result<Box<dyn PageData>> {
 /// # Errors
 /// When the store is newer than this build, or cannot be written.
 pub fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
-    match sqlite::migrate(sqlite_path(settings))? {
+    let Place::Sqlite(path) = &settings.store.place else { anyhow::bail!("TEMPORARY: migrate is not wired") };
+    match sqlite::migrate(path)? {
         SCHEMA_VERSION => Ok(Vec::new()),
         0 => Ok(vec![format!("made the tables, version {SCHEMA_VERSION}")]),
         before => Ok(vec![format!("brought the tables from version {before} to {SCHEMA_VERSION}")]),
@@ -159,7 +161,7 @@ pub fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
 /// # Errors
 /// When the store cannot be read, or has no job of that name.
 pub fn status(settings: &Settings) -> anyhow::Result<Vec<JobNow>> {
-    let mut reader = SqliteReader::open(sqlite_path(settings))?;
+    let mut reader = open_reader(settings)?;
     let jobs = reader.jobs(settings.job.as_deref())?;
     demand_named(settings, jobs.len())?;
     let now = |status: JobStatus| Ok(JobNow { is_running: reader.is_running(&status.job)?, status });
@@ -171,7 +173,7 @@ pub fn status(settings: &Settings) -> anyhow::Result<Vec<JobNow>> {
 /// # Errors
 /// When the store cannot be read, or has no job of that name; an imbalance is no error.
 pub fn audit(settings: &Settings) -> anyhow::Result<Vec<Report>> {
-    let reports = SqliteReader::open(sqlite_path(settings))?.audit(settings.job.as_deref())?;
+    let reports = open_reader(settings)?.audit(settings.job.as_deref())?;
     demand_named(settings, reports.len())?;
     Ok(reports)
 }
@@ -185,6 +187,10 @@ fn demand_named(settings: &Settings, found: usize) -> anyhow::Result<()> {
     }
 }
 
-fn sqlite_path(settings: &Settings) -> &std::path::Path {
-    match &settings.store.place { Place::Sqlite(path) => path, Place::Postgres(_) => std::path::Path::new("/nonexistent") }
+/// The store, opened for reading.
+fn open_reader(settings: &Settings) -> anyhow::Result<StoreReader> {
+    Ok(match &settings.store.place {
+        Place::Sqlite(path) => sqlite::open_reader(path)?,
+        Place::Postgres(address) => postgres::open_reader(address)?,
+    })
 }

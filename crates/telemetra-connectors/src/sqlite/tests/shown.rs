@@ -61,7 +61,7 @@ fn an_empty_store_shows_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.db");
     migrate(&path).unwrap();
-    let mut reader = SqliteReader::open(&path).unwrap();
+    let mut reader = open_reader(&path).unwrap();
     assert_eq!(reader.newest_ms().unwrap(), None);
     assert_eq!(reader.rates(0, None).unwrap(), []);
     assert_eq!(reader.streams(0, T0, 10).unwrap(), []);
