@@ -91,9 +91,14 @@ impl<L: Logic, K: Sink<L> + 'static> Committer<L, K> {
         };
         let known = match result {
             Ok(()) => Ok(Settled::Applied),
-            Err(SinkError::NotApplied(cause)) => Ok(Settled::NotApplied(cause)),
+            Err(SinkError::NotApplied(cause) | SinkError::TooLarge(cause)) => Ok(Settled::NotApplied(cause)),
             Err(SinkError::InDoubt(doubt)) => match sink.was_applied(commit.batch_id, commit.attempt) {
-                Err(SinkError::NotApplied(_) | SinkError::InDoubt(_) | SinkError::Busy(_)) => {
+                Err(
+                    SinkError::NotApplied(_)
+                    | SinkError::TooLarge(_)
+                    | SinkError::InDoubt(_)
+                    | SinkError::Busy(_),
+                ) => {
                     let again = Err(SinkError::InDoubt(doubt.clone()));
                     self.state = State::Done(Box::new((sink, commit, again)));
                     return Some(Err(SinkError::InDoubt(doubt)));

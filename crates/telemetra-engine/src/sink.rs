@@ -305,6 +305,9 @@ pub enum SinkError {
     /// Nothing was written; the batch may be planned again at any size.
     #[error("the batch was not written: {0}")]
     NotApplied(String),
+    /// Nothing was written, the batch took too long: plan it smaller.
+    #[error("the batch took too long and was not written: {0}")]
+    TooLarge(String),
     /// Whether it was written is not known.
     #[error("whether the batch was written is not known: {0}")]
     InDoubt(String),

@@ -2,8 +2,9 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `address` | where the server is, as users write it |
-//! | `tls` | how the connection is protected |
+//! | `address`, `secret` | where the server is, as users write it |
+//! | `tls` | whose certificate is good enough |
+//! | `connect`, `setup` | from an address to one server that will do, and a session set up there |
 //! | `session` | one connection with a time limit on every call |
 //! | `failure` | what an error means for a batch, by SQLSTATE |
 //! | `migrate`, `migrations/` | the schema |
@@ -16,7 +17,14 @@
 //! | `reader` | a connection that cannot write, for `status`, `audit` and the page |
 
 mod address;
+mod connect;
 mod failure;
+mod secret;
 mod session;
+mod setup;
+mod tls;
 
-pub use self::address::Address;
+pub use self::{
+    address::{Address, AddressFault, Host, PORT, Parts, SslMode, Target},
+    secret::Secret,
+};
