@@ -2,8 +2,9 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `address` | where the server is, as users write it |
-//! | `tls` | how the connection is protected |
+//! | `address`, `secret` | where the server is, as users write it |
+//! | `tls` | whose certificate is good enough |
+//! | `connect`, `setup` | from an address to one server that will do, and a session set up there |
 //! | `session` | one connection with a time limit on every call |
 //! | `failure` | what an error means for a batch, by SQLSTATE |
 //! | `migrate`, `migrations/` | the schema |
@@ -22,21 +23,30 @@
 mod address;
 mod chat_rows;
 mod commit;
+mod connect;
 mod failure;
 mod flight;
 mod ledger_rows;
 mod link;
 mod migrate;
 mod reader;
+mod secret;
 mod session;
+mod setup;
 mod sink;
 mod take_over;
+mod tls;
 mod values;
 
 use telemetra_core::window::WindowSpec;
 use telemetra_engine::source::Input;
 
-pub use self::{address::Address, reader::open_reader, sink::PostgresSink};
+pub use self::{
+    address::{Address, AddressFault, Host, PORT, Parts, SslMode, Target},
+    reader::open_reader,
+    secret::Secret,
+    sink::PostgresSink,
+};
 
 /// What a job is for good.
 #[derive(Clone, Debug)]
