@@ -58,18 +58,30 @@ pub(super) fn commit(
         session.run(FLIGHT_LIMIT, async |client| ledger_rows::refused_alone(client, job, held, commit).await)?;
     }
     session.run(FLIGHT_LIMIT, async |client| write(client, job, held, commit, Ms(now_ms)).await)?;
-    let sent = session.run(COMMIT_LIMIT, async |client| send_commit(client, job, commit).await);
+    session.take_warnings();
+    let sent = session.run_uncancelled(COMMIT_LIMIT, async |client| send_commit(client, job, commit).await);
     if mutant::is(Mutant::AcknowledgedBeforeCommit) {
         return Ok(());
     }
     match sent {
-        Ok(true) => Ok(()),
+        Ok(true) => check_warnings(session, commit.batch_id),
         Ok(false) => Err(SinkError::NotApplied(format!(
             "PostgreSQL rolled batch {} of job {} back instead of committing it",
             commit.batch_id, job.name
         ))
         .into()),
         Err(failure) => Err(failure.at_commit(commit.batch_id).into()),
+    }
+}
+
+/// A warning in reply to COMMIT leaves it in doubt: it may hold on this server alone (RELIABILITY §1.5).
+fn check_warnings(session: &Session, batch_id: u64) -> Result<(), Failure> {
+    match session.take_warnings().first() {
+        None => Ok(()),
+        Some(warning) => {
+            let text = format!("batch {batch_id}, COMMIT was answered with a warning: {warning}");
+            Err(SinkError::InDoubt(text).into())
+        }
     }
 }
 

@@ -3,7 +3,10 @@
 use std::{
     hash::{BuildHasher, RandomState},
     ops::Range,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -30,6 +33,9 @@ use super::{
 /// Longest wait for a question outside of a batch.
 const ASK_LIMIT: Duration = Duration::from_secs(40);
 
+/// Whether this process was ever let in: a wrong password is told at once at the start, and may pass later.
+static HAS_CONNECTED: AtomicBool = AtomicBool::new(false);
+
 /// The store of one chat job.
 #[derive(Debug)]
 pub struct PostgresSink {
@@ -54,7 +60,9 @@ impl PostgresSink {
             migrate::ensure(session)?;
             migrate::stream_chars_max(session)
         });
-        let stream_chars_max = ready.map_err(Failure::into_sink_error)?;
+        let judge = if HAS_CONNECTED.load(Ordering::Relaxed) { Failure::into_sink_error } else { Failure::at_first_start };
+        let stream_chars_max = ready.map_err(judge)?;
+        HAS_CONNECTED.store(true, Ordering::Relaxed);
         let job = Job { name: job.to_owned(), window };
         Ok(Self { link, job, held: None, pulse: None, stream_chars_max })
     }
