@@ -13,10 +13,13 @@
 //! | `commit` | one batch, one transaction |
 //! | `ledger_rows` | positions, ranges, segments, gaps, refused and late records |
 //! | `chat_rows` | `chat_summary_minute` and `moments` |
+//! | `snapshot` | the SQL that stores share, run on PostgreSQL |
 //! | `reader` | a connection that cannot write, for `status`, `audit` and the page |
 
 mod address;
 mod failure;
+mod reader;
 mod session;
+mod snapshot;
 
-pub use self::address::Address;
+pub use self::{address::Address, reader::open_reader};
