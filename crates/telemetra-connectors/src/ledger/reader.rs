@@ -3,7 +3,7 @@
 //! Every call reads one snapshot, so its numbers belong together; a writer is never held up. Lists have a
 //! page size.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use telemetra_core::chat::shown::{MomentShown, RatePoint, StreamNow};
 use telemetra_engine::{
@@ -17,14 +17,20 @@ use super::{Arg, Snapshot, audit, int, shown, status};
 /// Most rows that one call returns, whatever is asked for.
 const PAGE_ROWS_MAX: usize = 10_000;
 
+/// Longest wait for an answer to a question of `status` or the page.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// Longest wait for a sum of the audit, which may read whole tables.
+const AUDIT_LIMIT: Duration = Duration::from_secs(3_600);
+
 /// A store as its reader needs it.
 pub(crate) trait Readable: Debug + Send {
-    /// Runs `read` once in a snapshot of its own.
+    /// Runs `read` once in a snapshot of its own; a server has `limit` for each answer.
     ///
     /// # Errors
     /// `NotApplied` when the store cannot be read now, and those of `read`.
     fn snapshot(
         &mut self,
+        limit: Duration,
         read: &mut dyn FnMut(&mut dyn Snapshot) -> Result<(), SinkError>,
     ) -> Result<(), SinkError>;
 
@@ -59,7 +65,7 @@ impl StoreReader {
     /// # Errors
     /// As [`StoreReader::jobs`]; an imbalance is no error but stands in the report.
     pub fn audit(&mut self, job: Option<&str>) -> Result<Vec<Report>, SinkError> {
-        self.snapshot(|db| audit::audit(db, job))
+        self.snapshot_for(AUDIT_LIMIT, |db| audit::audit(db, job))
     }
 
     /// The job that the result tables belong to; `None` before the first.
@@ -121,10 +127,18 @@ impl StoreReader {
 
     fn snapshot<T>(
         &mut self,
+        read: impl FnMut(&mut dyn Snapshot) -> Result<T, SinkError>,
+    ) -> Result<T, SinkError> {
+        self.snapshot_for(ANSWER_LIMIT, read)
+    }
+
+    fn snapshot_for<T>(
+        &mut self,
+        limit: Duration,
         mut read: impl FnMut(&mut dyn Snapshot) -> Result<T, SinkError>,
     ) -> Result<T, SinkError> {
         let mut answer = None;
-        self.store.snapshot(&mut |db| {
+        self.store.snapshot(limit, &mut |db| {
             answer = Some(read(db)?);
             Ok(())
         })?;

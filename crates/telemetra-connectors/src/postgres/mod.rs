@@ -18,6 +18,7 @@
 //! | `ledger_rows` | positions, ranges, segments, gaps, refused and late records |
 //! | `chat_rows` | `chat_summary_minute` and `moments` |
 //! | `values` | values on the wire |
+//! | `snapshot` | the SQL that stores share, run on PostgreSQL |
 //! | `reader` | a connection that cannot write, for `status`, `audit` and the page |
 
 mod address;
@@ -34,6 +35,7 @@ mod secret;
 mod session;
 mod setup;
 mod sink;
+mod snapshot;
 mod take_over;
 mod tls;
 mod values;

@@ -22,7 +22,7 @@ use super::{
     ledger_rows::int,
     link::HOLDS,
     migrate,
-    reader::PgSnapshot,
+    snapshot::PgSnapshot,
     session::Session,
     values::Ms,
 };

@@ -1,6 +1,9 @@
 //! A connection that cannot write, for `status`, `audit` and the page.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rusqlite::{Connection, TransactionBehavior};
 use telemetra_engine::sink::SinkError;
@@ -35,8 +38,10 @@ pub fn open_reader(path: &Path) -> Result<StoreReader, SinkError> {
 }
 
 impl Readable for SqliteReader {
+    /// A file answers or fails at once, so there is no limit to keep.
     fn snapshot(
         &mut self,
+        _: Duration,
         read: &mut dyn FnMut(&mut dyn Snapshot) -> Result<(), SinkError>,
     ) -> Result<(), SinkError> {
         let Self { path, db } = self;
