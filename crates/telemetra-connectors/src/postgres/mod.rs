@@ -19,12 +19,14 @@
 mod address;
 mod connect;
 mod failure;
+#[cfg(test)]
+mod fake;
 mod secret;
 mod session;
 mod setup;
 mod tls;
 
 pub use self::{
-    address::{Address, AddressFault, Host, PORT, Parts, SslMode, Target},
+    address::{Address, AddressFault, ChannelBinding, Host, PORT, Parts, SslMode, Target},
     secret::Secret,
 };
