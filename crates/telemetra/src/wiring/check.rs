@@ -83,8 +83,11 @@ fn settle(source: &mut FolderSource) -> anyhow::Result<()> {
 }
 
 fn store(settings: &Settings) -> Finding {
-    let path = &settings.store.path;
     let what = format!("store {}", settings.store);
+    let path = match super::sqlite_file(settings) {
+        Ok(path) => path,
+        Err(error) => return Finding { what, found: error.to_string(), is_good: false },
+    };
     if !path.exists() {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let is_good = folder.is_none_or(Path::is_dir);
@@ -99,7 +102,7 @@ fn store(settings: &Settings) -> Finding {
 
 fn open_store(settings: &Settings) -> anyhow::Result<(String, bool)> {
     let job = settings.job_or("chat");
-    let mut reader = SqliteReader::open(&settings.store.path)?;
+    let mut reader = SqliteReader::open(super::sqlite_file(settings)?)?;
     let owner = reader.owner()?;
     let (owned, is_ours) = match &owner {
         None => ("no job has run here yet".to_owned(), true),

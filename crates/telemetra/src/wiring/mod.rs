@@ -6,6 +6,7 @@ mod page;
 
 use std::{
     hash::{BuildHasher, RandomState},
+    path::Path,
     sync::Arc,
 };
 
@@ -33,7 +34,7 @@ use crate::{
         status::JobNow,
     },
     http::data::PageData,
-    settings::{Arrival, FolderOrder, Inputs, Settings},
+    settings::{Arrival, FolderOrder, Inputs, Place, Settings},
 };
 
 /// Records indexed ahead beyond two batches.
@@ -46,7 +47,7 @@ const AHEAD_MARGIN_RECORDS: u64 = 10_000;
 pub fn start_chat(settings: &Settings, options: &RunOptions) -> Result<Started, JobError> {
     let source = FolderSource::new(folders(settings), folder_options(settings, options.once));
     let reporter = source.reporter();
-    let sink = SqliteSink::open(&settings.store.path, &settings.job_or("chat"), settings.chat.window)?;
+    let sink = SqliteSink::open(sqlite_file(settings)?, &settings.job_or("chat"), settings.chat.window)?;
     let started_at_ms = now_ms();
     let rules = settings.rules(options.once, options.accept_changed_meaning, started_at_ms);
     // SQLite's columns hold texts of any length.
@@ -68,6 +69,18 @@ pub fn start_chat(settings: &Settings, options: &RunOptions) -> Result<Started, 
     };
     let warnings = move || of_all.report().warnings;
     Ok(Started { work: Box::new(job), ahead: Box::new(ahead), warnings: Box::new(warnings) })
+}
+
+/// The SQLite file that settings name.
+///
+/// TEMPORARY(postgres wiring): PostgreSQL is refused here until its sink and reader are wired.
+fn sqlite_file(settings: &Settings) -> Result<&Path, JobError> {
+    match &settings.store.place {
+        Place::Sqlite(path) => Ok(path),
+        Place::Postgres(_) => {
+            Err(JobError::Halted("PostgreSQL is not wired yet: --store sqlite:PATH".into()))
+        }
+    }
 }
 
 /// The folders by number of the input, which is also what records are decoded as: one that is not named keeps
@@ -114,7 +127,7 @@ fn random_attempts() -> Attempts {
 /// # Errors
 /// When the store cannot be opened.
 pub fn page_data(settings: &Settings) -> anyhow::Result<Box<dyn PageData>> {
-    Ok(Box::new(SqliteReader::open(&settings.store.path)?))
+    Ok(Box::new(SqliteReader::open(sqlite_file(settings)?)?))
 }
 
 /// Brings the tables to this version; returns what was done, one line each.
@@ -122,7 +135,7 @@ pub fn page_data(settings: &Settings) -> anyhow::Result<Box<dyn PageData>> {
 /// # Errors
 /// When the store is newer than this build, or cannot be written.
 pub fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
-    match sqlite::migrate(&settings.store.path)? {
+    match sqlite::migrate(sqlite_file(settings)?)? {
         SCHEMA_VERSION => Ok(Vec::new()),
         0 => Ok(vec![format!("made the tables, version {SCHEMA_VERSION}")]),
         before => Ok(vec![format!("brought the tables from version {before} to {SCHEMA_VERSION}")]),
@@ -134,7 +147,7 @@ pub fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
 /// # Errors
 /// When the store cannot be read, or has no job of that name.
 pub fn status(settings: &Settings) -> anyhow::Result<Vec<JobNow>> {
-    let mut reader = SqliteReader::open(&settings.store.path)?;
+    let mut reader = SqliteReader::open(sqlite_file(settings)?)?;
     let jobs = reader.jobs(settings.job.as_deref())?;
     demand_named(settings, jobs.len())?;
     let now = |status: JobStatus| Ok(JobNow { is_running: reader.is_running(&status.job)?, status });
@@ -146,7 +159,7 @@ pub fn status(settings: &Settings) -> anyhow::Result<Vec<JobNow>> {
 /// # Errors
 /// When the store cannot be read, or has no job of that name; an imbalance is no error.
 pub fn audit(settings: &Settings) -> anyhow::Result<Vec<Report>> {
-    let reports = SqliteReader::open(&settings.store.path)?.audit(settings.job.as_deref())?;
+    let reports = SqliteReader::open(sqlite_file(settings)?)?.audit(settings.job.as_deref())?;
     demand_named(settings, reports.len())?;
     Ok(reports)
 }
