@@ -25,9 +25,9 @@ use super::Secret;
 /// PostgreSQL's port.
 pub const PORT: u16 = 5432;
 /// How long one host is waited for unless told otherwise.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Hosts that one address may name.
-pub const HOSTS_MAX: usize = 16;
+pub(super) const HOSTS_MAX: usize = 16;
 
 /// A server, a database, and how to get there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,9 +114,12 @@ pub enum Target {
 
 /// Whether the password's proof is bound to the TLS connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ChannelBinding {
+pub enum ChannelBinding {
+    /// Never.
     Disable,
+    /// If the server offers it.
     Prefer,
+    /// Always: a server that cannot is not logged in to.
     Require,
 }
 

@@ -9,7 +9,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -139,7 +139,24 @@ async fn over_hosts(address: &Address, name: &str, purpose: Purpose) -> Result<C
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Reach,
+    Tls,
     Login,
+}
+
+impl Spot {
+    fn ip(&self) -> IpAddr {
+        match self {
+            Spot::Tcp(to) => to.ip(),
+            Spot::Socket(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }
+    }
+}
+
+/// Whether the password, if there is one, may be sent to `ip` over a connection that is not encrypted.
+///
+/// A challenge answered is treated as the password itself: who stands between may ask for that instead.
+fn may_be_clear(address: &Address, ip: IpAddr) -> bool {
+    address.password.is_none() || address.allow_clear_password || is_loopback(ip)
 }
 
 async fn spots(host: &Host) -> io::Result<Vec<Spot>> {
@@ -171,12 +188,12 @@ async fn one(
     match way.spot.clone() {
         Spot::Tcp(to) => {
             let stream = tcp(to).await.map_err(reach)?;
-            greet(address, name, purpose, way, stream, to.ip()).await
+            greet(address, name, purpose, way, stream).await
         }
         Spot::Socket(path) => {
             let stream = UnixStream::connect(path).await.map_err(reach)?;
             let way = Way { tls: None, ..way };
-            greet(address, name, purpose, way, stream, IpAddr::from([127, 0, 0, 1])).await
+            greet(address, name, purpose, way, stream).await
         }
     }
 }
@@ -202,7 +219,6 @@ async fn greet<S>(
     purpose: Purpose,
     mut way: Way,
     mut stream: S,
-    ip: IpAddr,
 ) -> Result<Connected, (Failure, Stage)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -217,8 +233,8 @@ where
         }
         way.tls = None;
     }
-    let may_be_clear = address.password.is_none() || address.allow_clear_password || is_loopback(ip);
-    if way.tls.is_none() && !may_be_clear {
+    let ip = way.spot.ip();
+    if way.tls.is_none() && !may_be_clear(address, ip) {
         let text = format!(
             "{place} ({ip}) is another machine and the connection is not encrypted, so the password is not \
              sent: {CLEAR_PASSWORD_NEXT}"
@@ -226,7 +242,10 @@ where
         return Err((Failure::Refused(text), Stage::Reach));
     }
     let config = config(address, name, way.tls.is_some());
-    let refused = |error| (logged_in(error, address, &way), Stage::Login);
+    let refused = |error| {
+        let stage = if tls::cause(&error).is_some() { Stage::Tls } else { Stage::Login };
+        (logged_in(&error, address, &way), stage)
+    };
     let (client, driver) = match &way.tls {
         Some(tls) => {
             let tls = made::<S>(tls.clone(), &way.name);
@@ -297,14 +316,16 @@ fn config(address: &Address, name: &str, is_encrypted: bool) -> Config {
 }
 
 /// What an error before the first statement means.
-fn logged_in(error: tokio_postgres::Error, address: &Address, way: &Way) -> Failure {
+fn logged_in(error: &tokio_postgres::Error, address: &Address, way: &Way) -> Failure {
     let place = &way.place;
-    if let Some(cause) = tls::cause(&error) {
+    if let Some(cause) = tls::cause(error) {
         let explained = tls::explained(cause, &way.name, &address.tls);
         return Failure::Refused(format!("no TLS connection to {place}: {explained}"));
     }
+    // The server asked for a password, and the client had none.
+    let is_bare = address.password.is_none() && error.as_db_error().is_none();
     match at_connect(error, place) {
-        Failure::Refused(text) if address.password.is_none() => {
+        Failure::Refused(text) if is_bare => {
             let next = "no password is given: POSTGRES_PASSWORD_FILE or POSTGRES_PASSWORD names one";
             Failure::Refused(format!("{text}; {next}"))
         }
@@ -335,5 +356,25 @@ impl Way {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_stays_off_the_network_in_clear() {
+        let check = |text: &str, ip: &str, expected: bool| {
+            let address = Address::parse(text).expect("an address");
+            assert_eq!(may_be_clear(&address, ip.parse().expect("a number")), expected, "{text} {ip}");
+        };
+        check("postgres://u:p@localhost/d", "127.0.0.1", true);
+        check("postgres://u:p@localhost/d", "::1", true);
+        // A name that says it is this machine and is not.
+        check("postgres://u:p@localhost/d", "192.0.2.1", false);
+        check("postgres://u:p@db/d?sslmode=prefer", "192.0.2.1", false);
+        check("postgres://u:p@db/d?sslmode=prefer", "127.0.0.1", true);
+        check("postgres://u@db/d?sslmode=disable", "192.0.2.1", true);
     }
 }

@@ -269,7 +269,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// What an error while connecting means: `Away` if trying again may help, else `Refused`.
-pub(super) fn at_connect(error: tokio_postgres::Error, place: &Arc<str>) -> Failure {
+pub(super) fn at_connect(error: &tokio_postgres::Error, place: &Arc<str>) -> Failure {
     if let Some(db) = error.as_db_error() {
         let (verdict, next) = policy(db.code());
         let text = format!("PostgreSQL at {place}: {}", said(db));
@@ -280,8 +280,9 @@ pub(super) fn at_connect(error: tokio_postgres::Error, place: &Arc<str>) -> Fail
             Halt => Failure::Refused(format!("{text}; check the options that the address names")),
         };
     }
-    let is_network = error.is_closed() || error.source().is_some_and(|cause| cause.is::<std::io::Error>());
-    let text = format!("the connection to {place} failed: {}", chain(&error));
+    let is_network =
+        error.is_closed() || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+    let text = format!("the connection to {place} failed: {}", chain(error));
     if is_network { Failure::Away(text) } else { Failure::Refused(text) }
 }
 

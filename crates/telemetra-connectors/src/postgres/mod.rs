@@ -26,6 +26,8 @@ mod chat_rows;
 mod commit;
 mod connect;
 mod failure;
+#[cfg(test)]
+mod fake;
 mod flight;
 mod ledger_rows;
 mod link;
@@ -44,7 +46,7 @@ use telemetra_core::window::WindowSpec;
 use telemetra_engine::source::Input;
 
 pub use self::{
-    address::{Address, AddressFault, Host, PORT, Parts, SslMode, Target},
+    address::{Address, AddressFault, ChannelBinding, Host, PORT, Parts, SslMode, Target},
     reader::open_reader,
     secret::Secret,
     sink::PostgresSink,

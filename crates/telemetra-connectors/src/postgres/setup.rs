@@ -57,7 +57,7 @@ pub(super) async fn set_up(
     purpose: Purpose,
     place: &Arc<str>,
 ) -> Result<Facts, Failure> {
-    let failed = |error| at_connect(error, place);
+    let failed = |error| at_connect(&error, place);
     let messages = client.simple_query(FACTS).await.map_err(failed)?;
     let row = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),

@@ -240,11 +240,15 @@ pub(super) fn explained(error: &Error, host: &str, protection: &Protection) -> S
             ),
             CertificateError::NotValidForNameContext { presented, .. } => format!(
                 "its certificate is not for {host} but for {}: ask for that name, or choose sslmode=verify-ca",
-                presented.join(", ")
+                presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
             ),
             CertificateError::NotValidForName => {
                 format!("its certificate is not for {host}: ask for its name, or choose sslmode=verify-ca")
             }
+            CertificateError::Other(other) => format!(
+                "its certificate is not accepted ({other:?}): it must be of X.509 version 3 and no CA's own, or \
+                 stand itself in sslrootcert"
+            ),
             other => format!("its certificate is not accepted: {other}"),
         },
         Error::AlertReceived(
@@ -260,6 +264,12 @@ pub(super) fn explained(error: &Error, host: &str, protection: &Protection) -> S
         Error::AlertReceived(alert) => format!("the server ended the TLS handshake ({alert:?})"),
         other => format!("the TLS handshake failed: {other}"),
     }
+}
+
+/// `localhost` of rustls' `DnsName("localhost")`.
+fn bare(presented: &str) -> &str {
+    let inside = presented.split_once('(').and_then(|(_, inside)| inside.strip_suffix(')'));
+    inside.map_or(presented, |name| name.trim_matches('"'))
 }
 
 /// How long ago, in days, a certificate ended.

@@ -7,6 +7,8 @@
 //! | `flags` | the table as command-line flags |
 //! | `layers` | flag over environment over file over default; unknown names |
 //! | `parse` | text to durations, sizes, numbers |
+//! | `store` | which store, and how it is reached |
+//! | `secret` | texts that only their owner may read |
 //! | `validate` | values to [`Settings`], all faults together |
 //! | `fault` | a wrong setting, its origin and the way on |
 //!
@@ -16,7 +18,9 @@ pub mod fault;
 pub mod flags;
 pub mod layers;
 pub mod parse;
+mod secret;
 pub mod spec;
+mod store;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -63,26 +67,27 @@ pub struct Settings {
 /// Where results go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
-    /// Which.
+    /// The place itself.
     pub place: Place,
     /// Who chose it.
     pub origin: Origin,
 }
 
-/// A store.
+/// A store of either kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A SQLite file.
+    /// An SQLite file.
     Sqlite(PathBuf),
-    /// A PostgreSQL database.
+    /// A PostgreSQL server.
     Postgres(Box<Address>),
 }
 
 impl fmt::Display for Store {
+    /// Without secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Place::Postgres(address) => write!(f, "{}", address.shown()),
+            Place::Postgres(address) => write!(f, "{address}"),
         }
     }
 }

@@ -6,6 +6,7 @@ mod page;
 
 use std::{
     hash::{BuildHasher, RandomState},
+    path::Path,
     sync::Arc,
 };
 

@@ -42,7 +42,7 @@ pub struct Parts {
     /// Which servers will do.
     pub target: Option<Target>,
     /// Whether the password's proof is bound to the TLS connection.
-    pub(super) channel_binding: Option<ChannelBinding>,
+    pub channel_binding: Option<ChannelBinding>,
     /// A password may go over a connection that is not encrypted.
     pub allow_clear_password: bool,
     /// What was accepted without effect, one line each.
