@@ -6,12 +6,12 @@ CARGO ?= cargo
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: demo test check bench build run fmt fmt-check lint deny clean help toolchain
+.PHONY: demo test check bench build run fmt fmt-check lint deny clean help toolchain postgres
 
 demo: build ## Show it: generated chat, live windows and moments on a local page; Ctrl-C stops it
 	@$(CARGO) run --quiet --release --locked -p telemetra -- demo $(ARGS)
 
-test: toolchain ## All tests, the ones with a real binary included
+test: toolchain postgres ## All tests, the ones with a real binary and a real PostgreSQL included
 	$(CARGO) test --workspace --locked
 	scripts/mutants.sh
 
@@ -48,3 +48,6 @@ help: ## This list
 
 toolchain:
 	@scripts/bootstrap.sh
+
+postgres:
+	@scripts/postgres.sh >/dev/null

@@ -5,6 +5,7 @@ mod folders;
 mod golden;
 mod instances;
 mod seam;
+mod services;
 mod sim;
 mod support;
 mod tidy;

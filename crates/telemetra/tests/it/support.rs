@@ -80,7 +80,16 @@ impl Finished {
     }
 }
 
-/// A folder of the repository's fixtures.
+/// The workspace's folder: cargo says it when the tests run.
+///
+/// Never what it was when they were built: clones that share a target folder would look into each other.
+pub(crate) fn workspace() -> PathBuf {
+    let crate_dir =
+        std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it: run the tests by cargo test");
+    Path::new(&crate_dir).ancestors().nth(2).expect("the crate lies in crates/ of the workspace").to_owned()
+}
+
+/// A folder or file of the repository's fixtures.
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
+    workspace().join("fixtures").join(name)
 }

@@ -8,28 +8,20 @@ mod floors;
 mod pages;
 mod rust;
 
-use std::{
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, fs};
 
 use files::{Area, area};
 
-/// The workspace's folder.
-fn root() -> PathBuf {
-    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-    crate_dir.ancestors().nth(2).expect("the crate lies in crates/ of the workspace").to_owned()
-}
+use crate::support::workspace;
 
 fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// All Rust files of the workspace with their texts; paths relative to its folder.
 fn rust_files() -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let mut folders = vec![root().join("crates"), root().join("fuzz")];
+    let mut folders = vec![workspace().join("crates"), workspace().join("fuzz")];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         for entry in entries {
@@ -38,7 +30,7 @@ fn rust_files() -> Vec<(String, String)> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).expect("a source file is readable text");
-                let path = path.strip_prefix(root()).expect("it lies in the workspace");
+                let path = path.strip_prefix(workspace()).expect("it lies in the workspace");
                 found.push((path.to_string_lossy().into_owned(), text));
             }
         }
@@ -69,7 +61,7 @@ fn files_are_short_and_say_what_they_own() {
 #[test]
 fn dependencies_go_down_the_floors() {
     let mut crates = 0;
-    for entry in fs::read_dir(root().join("crates")).expect("crates/ is readable") {
+    for entry in fs::read_dir(workspace().join("crates")).expect("crates/ is readable") {
         let manifest = entry.expect("crates/ is readable").path().join("Cargo.toml");
         let text =
             fs::read_to_string(&manifest).unwrap_or_else(|error| panic!("{}: {error}", manifest.display()));
@@ -128,7 +120,7 @@ fn the_pages_are_true() {
     none(pages::too_long(&architecture));
     for page in ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"] {
         let text = read(page);
-        let missing = pages::paths(&text).into_iter().filter(|path| !root().join(path).exists());
+        let missing = pages::paths(&text).into_iter().filter(|path| !workspace().join(path).exists());
         none(missing.map(|path| format!("{page} names {path}, which does not exist")));
     }
     none(pages::opening(&read("README.md")));

@@ -1,7 +1,7 @@
 //! The same inputs as a slow executable model of the planning rules, which shares no code with the engine: the
 //! same watermark after every step, the same final rows, the same late events. See fixtures/model/README.md.
 
-use std::{ops::Range, path::Path};
+use std::ops::Range;
 
 use serde::Deserialize;
 use telemetra_engine::sim::dice::Dice;
@@ -11,6 +11,7 @@ use super::{
     input::{FileOf, Item, Kind, NOW, NOW_S, Part},
     product::sums,
 };
+use crate::support::fixture;
 
 #[derive(Deserialize)]
 struct Case {
@@ -136,8 +137,8 @@ fn run(case: &Case) -> Expected {
 
 #[test]
 fn the_model_says_the_same() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/model/cases.json");
-    let text = std::fs::read_to_string(&path).expect("the fixture is in the repository");
+    let text =
+        std::fs::read_to_string(fixture("model/cases.json")).expect("the fixture is in the repository");
     let cases: Vec<Case> = serde_json::from_str(&text).expect("the fixture is as README.md says");
     assert!(cases.len() >= 12);
     let mut differ = Vec::new();

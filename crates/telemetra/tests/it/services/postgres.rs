@@ -1,0 +1,366 @@
+//! A real PostgreSQL: a server of the test's own in a temporary folder, on a free loopback port.
+//!
+//! `initdb` runs once for each release of the server; what it made is kept beside the build and copied for each
+//! server. A keeper, a small shell whose standard input is a pipe from this process, starts and stops the server.
+//! However this process ends, the pipe ends with it: the keeper then stops the server and removes its folder.
+//! PostgreSQL refuses to run as root, so root's keeper runs as `postgres` or `nobody`, whom the folder belongs to.
+
+use std::{
+    fs,
+    hash::{BuildHasher, RandomState},
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use postgres::{Client, Config, NoTls};
+
+use super::{PATIENCE, eventually};
+use crate::support::workspace;
+
+const USER: &str = "telemetra_admin";
+const PASSWORD: &str = "only-for-tests";
+
+/// Arguments of `initdb`. A change here makes a new template.
+const INITDB: [&str; 9] =
+    ["--no-sync", "--auth", "scram-sha-256", "--username", USER, "--encoding", "UTF8", "--locale", "C.UTF-8"];
+
+/// What every server is told besides its port: little memory, no socket file, UTC.
+const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nshared_buffers = '32MB'\n\
+                        max_connections = 50\ntimezone = 'UTC'\nlog_line_prefix = '%m [%p] %a '\n";
+
+/// `start` and `stop` on standard input are answered by `done` or `failed`; its end ends the server and the folder.
+///
+/// An answer that nobody reads any more must not end it before its work is done.
+const KEEPER: &str = r#"
+cd /
+trap '' PIPE
+stop() { "$1/pg_ctl" stop -s -w -m immediate -D "$2/data"; }
+while read -r word; do
+    case $word in
+    start) "$1/pg_ctl" start -s -w -t 60 -D "$2/data" -l "$2/log" ;;
+    stop) stop "$@" ;;
+    esac >>"$2/keeper.log" 2>&1 && echo done || echo failed
+done
+stop "$@" >/dev/null 2>&1
+rm -rf "$2"
+"#;
+
+/// A running server, or one that was stopped and can be started again.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    folder: PathBuf,
+    port: u16,
+    keeper: Mutex<Keeper>,
+}
+
+/// What a server of one test's own is to be.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Setup<'a> {
+    /// Whether a commit is on the disk when it is answered.
+    pub(crate) fsync: bool,
+    /// Lines of `postgresql.conf`, which win over the usual ones.
+    pub(crate) settings: &'a [(&'a str, &'a str)],
+    /// Names and texts of files in the data folder, readable by the server alone: keys, `pg_hba.conf`.
+    pub(crate) files: &'a [(&'a str, &'a str)],
+}
+
+#[derive(Debug)]
+struct Keeper {
+    child: Child,
+    /// `None` at the end: the keeper leaves when this is closed.
+    words: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+/// The user that the server runs as; `None` if that is this process' own.
+type RunAs = Option<(u32, u32)>;
+
+impl Postgres {
+    /// The one server of this test process, started on first use, without fsync. Tests share it by databases.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Result<Postgres, String>> = OnceLock::new();
+        let shared = SHARED.get_or_init(|| Self::try_start(Setup::default()));
+        shared.as_ref().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// A server of one test's own, which may be stopped and broken.
+    pub(crate) fn start(setup: Setup) -> Self {
+        Self::try_start(setup).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_start(setup: Setup) -> Result<Self, String> {
+        let programs = programs()?;
+        let folder = tempfile::Builder::new().prefix("telemetra-postgres-").tempdir().expect("a folder");
+        let run_as = run_as(folder.path())?;
+        copy(template(&programs, run_as)?, &folder.path().join("data"))?;
+        for (name, text) in setup.files {
+            let path = folder.path().join("data").join(name);
+            fs::write(&path, text).expect("the data folder is ours");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("the file is ours");
+        }
+        if let Some((user, group)) = run_as {
+            give(folder.path(), user, group);
+        }
+        // From here the keeper removes the folder.
+        let keeper = Mutex::new(Keeper::start(&programs, folder.path(), run_as));
+        let mut server = Self { folder: folder.keep(), port: 0, keeper };
+        for _ in 0..10 {
+            server.port = free_port();
+            server.configure(setup);
+            if server.say("start") {
+                return Ok(server);
+            }
+            if !server.log().contains("Address already in use") {
+                break;
+            }
+        }
+        Err(format!("PostgreSQL does not start:\n{}", server.log()))
+    }
+
+    fn configure(&self, setup: Setup) {
+        let fsync = if setup.fsync { "on" } else { "off" };
+        let mut text = format!("{SETTINGS}port = {}\nfsync = {fsync}\n", self.port);
+        for (name, value) in setup.settings {
+            text += &format!("{name} = '{}'\n", value.replace('\'', "''"));
+        }
+        fs::write(self.folder.join("data/postgresql.conf"), text).expect("the data folder is ours");
+    }
+
+    fn say(&self, word: &str) -> bool {
+        self.keeper.lock().expect("no test panics while it holds this").say(word)
+    }
+
+    /// `postgres://` address of the superuser's own database.
+    pub(crate) fn address(&self) -> String {
+        address(self.port, "postgres")
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A plain client of the superuser's own database, once the server takes one.
+    pub(crate) fn client(&self) -> Client {
+        eventually("the server takes a connection", || connect(&self.address()).ok())
+    }
+
+    /// A fresh empty database, dropped with the handle.
+    pub(crate) fn create_database(&self) -> Database<'_> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        self.client().batch_execute(&format!("CREATE DATABASE {name}")).expect("the name is new");
+        Database { server: self, name }
+    }
+
+    /// Stops the server as a crash does: every connection is cut, the next start recovers from the log.
+    pub(crate) fn stop_immediate(&self) {
+        assert!(self.say("stop"), "PostgreSQL does not stop:\n{}", self.log());
+    }
+
+    /// Starts the stopped server: same port, same data.
+    pub(crate) fn start_again(&self) {
+        assert!(self.say("start"), "PostgreSQL does not start again:\n{}", self.log());
+    }
+
+    /// Ends the connections of an application, or all clients' but the asking one; returns how many.
+    pub(crate) fn kill_backends(&self, application: Option<&str>) -> i64 {
+        let sql = "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity WHERE \
+                   backend_type = 'client backend' AND pid <> pg_backend_pid() AND \
+                   ($1::text IS NULL OR application_name = $1)";
+        self.client().query_one(sql, &[&application]).expect("a superuser may end them").get(0)
+    }
+
+    /// Sends a signal to one backend. SIGKILL makes the server cut all connections and recover.
+    pub(crate) fn signal(&self, backend_pid: i32, signal: libc::c_int) {
+        let mut kill = Command::new("kill");
+        kill.arg(format!("-{signal}")).arg(backend_pid.to_string());
+        assert!(kill.status().expect("kill is there").success(), "backend {backend_pid} is not there");
+    }
+
+    /// What the server and its keeper have written.
+    pub(crate) fn log(&self) -> String {
+        let read = |name: &str| fs::read(self.folder.join(name)).unwrap_or_default();
+        String::from_utf8_lossy(&[read("keeper.log"), read("log")].concat()).into_owned()
+    }
+}
+
+/// A database of one test's own.
+#[derive(Debug)]
+pub(crate) struct Database<'a> {
+    server: &'a Postgres,
+    name: String,
+}
+
+impl Database<'_> {
+    /// `postgres://` address with user and password.
+    pub(crate) fn address(&self) -> String {
+        self.address_at(self.server.port)
+    }
+
+    /// The same at another port: a proxy's.
+    pub(crate) fn address_at(&self, port: u16) -> String {
+        address(port, &self.name)
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        eventually("the server takes a connection", || connect(&self.address()).ok())
+    }
+}
+
+impl Drop for Database<'_> {
+    fn drop(&mut self) {
+        // A stopped server drops nothing; its folder goes as a whole.
+        if let Ok(mut client) = connect(&self.server.address()) {
+            let _ = client.batch_execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        }
+    }
+}
+
+fn address(port: u16, database: &str) -> String {
+    format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/{database}")
+}
+
+/// A plain client, which gives up where it would wait for ever.
+pub(crate) fn connect(address: &str) -> Result<Client, postgres::Error> {
+    let mut config: Config = address.parse().expect("the address is ours");
+    config.connect_timeout(PATIENCE);
+    config.connect(NoTls)
+}
+
+impl Keeper {
+    fn start(programs: &Path, folder: &Path, run_as: RunAs) -> Self {
+        let mut command = command("sh", run_as);
+        command.args(["-c", KEEPER, "keeper"]).arg(programs).arg(folder);
+        // A signal to the tests' process group, as Ctrl-C sends it, must not keep the keeper from its work.
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("sh is there");
+        let words = Some(child.stdin.take().expect("it is piped"));
+        let answers = BufReader::new(child.stdout.take().expect("it is piped"));
+        Self { child, words, answers }
+    }
+
+    fn say(&mut self, word: &str) -> bool {
+        let mut answer = String::new();
+        let words = self.words.as_mut().expect("it is open until the end");
+        writeln!(words, "{word}").expect("the keeper listens");
+        self.answers.read_line(&mut answer).expect("the keeper answers");
+        answer == "done\n"
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.words = None;
+        let _ = self.child.wait();
+    }
+}
+
+/// A command with a clean environment, as the server's user.
+fn command(program: impl AsRef<std::ffi::OsStr>, run_as: RunAs) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C.UTF-8");
+    command.stdin(Stdio::null()).current_dir("/");
+    if let Some((user, group)) = run_as {
+        command.uid(user).gid(group);
+    }
+    command
+}
+
+/// The folder of the server's programs.
+fn programs() -> Result<PathBuf, String> {
+    let mut find = Command::new(workspace().join("scripts/postgres.sh"));
+    let found = find.arg("--find").output().map_err(|error| format!("scripts/postgres.sh: {error}"))?;
+    if found.status.success() {
+        return Ok(PathBuf::from(String::from_utf8_lossy(&found.stdout).trim_end()));
+    }
+    let why = String::from_utf8_lossy(&found.stderr);
+    Err(format!("this test needs PostgreSQL, which `make test` installs: run it once.\n{why}"))
+}
+
+/// Whom the server runs as, if the owner of `ours` is root.
+fn run_as(ours: &Path) -> Result<RunAs, String> {
+    if fs::metadata(ours).expect("it was just made").uid() != 0 {
+        return Ok(None);
+    }
+    let users = fs::read_to_string("/etc/passwd").map_err(|error| format!("/etc/passwd: {error}"))?;
+    let ids = |name: &str| {
+        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut numbers = line.split(':').skip(2).map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    };
+    let found = ids("postgres").or_else(|| ids("nobody"));
+    found.map(Some).ok_or_else(|| "neither user postgres nor nobody is there, and root may not run it".into())
+}
+
+/// Gives a folder with all that is in it to another user.
+fn give(path: &Path, user: u32, group: u32) {
+    chown(path, Some(user), Some(group)).expect("root may give its files away");
+    if path.is_dir() {
+        for entry in fs::read_dir(path).expect("it is readable") {
+            give(&entry.expect("it is readable").path(), user, group);
+        }
+    }
+}
+
+/// What `initdb` makes, kept beside the build for all test processes; the first one makes it.
+fn template(programs: &Path, run_as: RunAs) -> Result<&'static Path, String> {
+    static TEMPLATE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let made = TEMPLATE.get_or_init(|| {
+        let version = finished(Command::new(programs.join("postgres")).arg("--version"))?.stdout;
+        let meant = format!("{} {PASSWORD} {INITDB:?}", String::from_utf8_lossy(&version));
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let name = format!("postgres-{:016x}", telemetra_core::hash::hash64(meant.as_bytes()));
+        if kept.join(&name).exists() {
+            return Ok(kept.join(name));
+        }
+        let ours = tempfile::tempdir().expect("a folder");
+        let password = ours.path().join("password");
+        fs::write(&password, PASSWORD).expect("the folder is ours");
+        if let Some((user, group)) = run_as {
+            give(ours.path(), user, group);
+        }
+        let mut initdb = command(programs.join("initdb"), run_as);
+        initdb.args(INITDB).arg("--pwfile").arg(password).arg("-D").arg(ours.path().join("data"));
+        finished(&mut initdb)?;
+        fs::create_dir_all(kept).expect("the target folder is ours");
+        let copied = tempfile::tempdir_in(kept).expect("a folder");
+        copy(&ours.path().join("data"), &copied.path().join("data"))?;
+        // Whole or not at all; another process may have been faster, and its template is as good.
+        let renamed = fs::rename(copied.path().join("data"), kept.join(&name));
+        renamed
+            .or_else(|error| if kept.join(&name).exists() { Ok(()) } else { Err(error) })
+            .expect("a rename");
+        Ok(kept.join(name))
+    });
+    made.as_deref().map_err(Clone::clone)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    finished(Command::new("cp").arg("-r").arg(from).arg(to)).map(drop)
+}
+
+fn finished(command: &mut Command) -> Result<Output, String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(output) } else { Err(format!("{command:?}: {}\n{said}", output.status)) }
+}
+
+/// A free port below those that the system gives to outgoing connections: a stopped server finds it free again.
+fn free_port() -> u16 {
+    eventually("a free port", || {
+        let port = 20_000 + u16::try_from(RandomState::new().hash_one(()) % 12_000).expect("below 12,000");
+        TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+    })
+}
+
+mod tests;
