@@ -194,6 +194,16 @@ impl fmt::Display for Host {
 }
 
 impl Address {
+    /// The schema that the result tables are in; PostgreSQL's default if none is named.
+    pub fn schema_name(&self) -> &str {
+        self.schema.as_deref().unwrap_or("public")
+    }
+
+    /// The database; like libpq, the user's name if none is named.
+    pub fn database_name(&self) -> &str {
+        self.database.as_deref().or(self.user.as_deref()).unwrap_or("postgres")
+    }
+
     /// Reads `postgres://user:password@host:port/database?…`, `postgresql://…` or `jdbc:postgresql://…`, whole.
     ///
     /// # Errors

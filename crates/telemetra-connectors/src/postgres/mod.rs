@@ -7,7 +7,10 @@
 //! | `connect`, `setup` | from an address to one server that will do, and a session set up there |
 //! | `session` | one connection with a time limit on every call |
 //! | `failure` | what an error means for a batch, by SQLSTATE |
-//! | `migrate`, `migrations/` | the schema |
+//! | `migrate`, `migrations/` | the schema's version, and who moves it forward |
+//! | `schema` | what the tables must look like |
+//! | `columns` | what the tables do look like, held against `schema` |
+//! | `quote` | names and texts inside of SQL |
 //! | `adopt` | the tables of the old job |
 //! | `roles` | least-privilege roles |
 //! | `sink` | the engine's `Sink` |
@@ -22,7 +25,9 @@
 //! | `reader` | a connection that cannot write, for `status`, `audit` and the page |
 
 mod address;
+mod adopt;
 mod chat_rows;
+mod columns;
 mod commit;
 mod connect;
 mod failure;
@@ -32,7 +37,10 @@ mod flight;
 mod ledger_rows;
 mod link;
 mod migrate;
+mod quote;
 mod reader;
+mod roles;
+mod schema;
 mod secret;
 mod session;
 mod setup;
@@ -47,7 +55,10 @@ use telemetra_engine::source::Input;
 
 pub use self::{
     address::{Address, AddressFault, ChannelBinding, Host, PORT, Parts, SslMode, Target},
+    migrate::{Migrated, migrate},
     reader::open_reader,
+    roles::roles_sql,
+    schema::SCHEMA_VERSION,
     secret::Secret,
     sink::PostgresSink,
 };

@@ -41,6 +41,8 @@ pub fn open_reader(address: &Address) -> Result<StoreReader, SinkError> {
         let text = format!("there is no store at {}; `run` or `migrate` makes one", address.shown());
         return Err(SinkError::Halt(text));
     }
+    let session = reader.begin().map_err(Failure::into_sink_error)?;
+    session.run(SHORT_LIMIT, migrate::check).map_err(Failure::into_sink_error)?;
     Ok(StoreReader::new(reader))
 }
 
@@ -53,7 +55,7 @@ impl PgReader {
         {
             return Ok(session);
         }
-        let session = Session::open(&self.address, NAME)?;
+        let session = Session::open_read_only(&self.address, NAME)?;
         execute(&session, BEGIN)?;
         Ok(session)
     }

@@ -57,8 +57,8 @@ impl PostgresSink {
         crate::ledger::check_job_name(job)?;
         let link = Arc::new(Link::new(address.clone(), job));
         let ready = link.with(|session| {
-            migrate::ensure(session)?;
-            migrate::stream_chars_max(session)
+            migrate::ensure_in(session)?;
+            session.run(ASK_LIMIT, migrate::stream_chars_max)
         });
         let judge = if HAS_CONNECTED.load(Ordering::Relaxed) { Failure::into_sink_error } else { Failure::at_first_start };
         let stream_chars_max = ready.map_err(judge)?;

@@ -50,7 +50,7 @@ pub(super) fn take_over(
     now_ms: i64,
 ) -> Result<Recovered, Failure> {
     lock_job(session, job)?;
-    migrate::check(session)?;
+    session.run(ASK_LIMIT, migrate::check)?;
     claim_tables(session, job, Ms(now_ms))?;
     let cluster = session.run(ASK_LIMIT, async |client| Cluster::of(client).await)?;
     check_holder(session, job, instance, &cluster)?;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use telemetra_connectors::{postgres::Address, sqlite::JOB_NAME_BYTES_MAX};
+use telemetra_connectors::sqlite::JOB_NAME_BYTES_MAX;
 use telemetra_core::{
     chat::sentiment::{Lexicon, Sentiment, Tokenizer},
     window::WindowSpec,

@@ -6,7 +6,6 @@ mod page;
 
 use std::{
     hash::{BuildHasher, RandomState},
-    path::Path,
     sync::Arc,
 };
 
@@ -144,16 +143,33 @@ pub fn page_data(settings: &Settings) -> anyhow::Result<Box<dyn PageData>> {
     Ok(Box::new(open_reader(settings)?))
 }
 
-/// Brings the tables to this version; returns what was done, one line each.
+/// Brings the tables to this version; returns what was done, one line each. `adopt_timezone` is the zone of the old
+/// job's instants.
 ///
 /// # Errors
-/// When the store is newer than this build, or cannot be written.
-pub fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
-    let Place::Sqlite(path) = &settings.store.place else { anyhow::bail!("TEMPORARY: migrate is not wired") };
+/// When the store is newer than this build, cannot be written, or holds tables that cannot be adopted.
+pub fn migrate(settings: &Settings, adopt_timezone: &str) -> anyhow::Result<Vec<String>> {
+    let path = match &settings.store.place {
+        Place::Sqlite(path) => path,
+        Place::Postgres(address) => return Ok(postgres::migrate(address, adopt_timezone)?.lines),
+    };
     match sqlite::migrate(path)? {
         SCHEMA_VERSION => Ok(Vec::new()),
         0 => Ok(vec![format!("made the tables, version {SCHEMA_VERSION}")]),
         before => Ok(vec![format!("brought the tables from version {before} to {SCHEMA_VERSION}")]),
+    }
+}
+
+/// SQL that makes least-privilege roles for the store.
+///
+/// # Errors
+/// SQLite has no roles.
+pub fn roles_sql(settings: &Settings) -> anyhow::Result<String> {
+    match &settings.store.place {
+        Place::Sqlite(_) => anyhow::bail!("SQLite has no roles: name the PostgreSQL store with --store"),
+        Place::Postgres(address) => {
+            Ok(postgres::roles_sql(address.schema_name(), address.database_name()))
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The one integration-test binary: what holds for the whole rather than for one crate.
 
+mod adoption;
 mod crash;
 mod folders;
 mod golden;

@@ -68,9 +68,7 @@ CREATE TABLE late_events (
     PRIMARY KEY (job, input, "partition", "offset")
 );
 
-CREATE SCHEMA IF NOT EXISTS telemetra;
-
--- The ledger. Columns in `_ms` are milliseconds since the Unix epoch.
+-- The ledger; `migrate` makes its schema, which a role without CREATE on the database may find made. Columns in `_ms` are milliseconds since the Unix epoch.
 CREATE TABLE telemetra.job (
     job                  text         NOT NULL PRIMARY KEY,
     pipeline             text         NOT NULL,

@@ -1,0 +1,18 @@
+//! The tables of the old job on PostgreSQL, adopted: rows, values, rights and partitions stay, and what is in the way is
+//! refused whole, with SQL that clears it.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `old` | the tables as the old job made them, and what is done to them |
+//! | `values` | every value is what it was |
+//! | `partitions` | partitioned tables |
+//! | `refusals` | all that is in the way |
+//! | `start` | who makes the tables, and who may |
+//! | `roles` | least privilege |
+
+mod old;
+mod partitions;
+mod refusals;
+mod roles;
+mod start;
+mod values;
