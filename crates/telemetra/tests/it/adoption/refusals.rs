@@ -113,8 +113,8 @@ fn functions_triggers_rules_policies() {
         .expect("a setting")
         .get(0);
     if version >= 140_000 {
-        ties += "CREATE FUNCTION busiest(least integer) RETURNS bigint LANGUAGE sql
-                 BEGIN ATOMIC SELECT count(*) FROM chat_summary_minute WHERE chat_count > least; END";
+        ties += "CREATE FUNCTION busiest(floor integer) RETURNS bigint LANGUAGE sql
+                 BEGIN ATOMIC SELECT count(*) FROM chat_summary_minute WHERE chat_count > $1; END";
         named.push("function busiest(integer) depends on it");
     }
     check_in(&database, &format!("{}; {ties}", old::usual()), "UTC", named);
@@ -197,8 +197,8 @@ fn columns_of_other_types() {
 #[test]
 fn columns_that_are_missing_or_too_many() {
     let columns = "
-        ALTER TABLE chat_summary_minute DROP COLUMN avg_viewers, ADD COLUMN region text NOT NULL DEFAULT 'eu',
-            ALTER COLUMN region DROP DEFAULT, ALTER COLUMN id DROP DEFAULT;
+        ALTER TABLE chat_summary_minute DROP COLUMN avg_viewers, ADD COLUMN region text NOT NULL DEFAULT 'eu';
+        ALTER TABLE chat_summary_minute ALTER COLUMN region DROP DEFAULT, ALTER COLUMN id DROP DEFAULT;
         ALTER TABLE moments DROP COLUMN id";
     spoilt(
         columns,
