@@ -49,23 +49,27 @@ if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || fail "$missing: run  apt-get install postgresql  as root"
     as_root=(sudo)
 fi
-install() {
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq \
-        --no-install-recommends "$@" >/dev/null
+log=$(mktemp)
+kept=$(mktemp)
+settings=/etc/postgresql-common/createcluster.conf
+# The machine's own setting, changed below, is put back.
+finish() {
+    [ ! -s "$kept" ] || "${as_root[@]}" cp "$kept" "$settings"
+    rm -f "$log" "$kept"
+}
+trap finish EXIT
+apt() {
+    if ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq "$@" >"$log" 2>&1; then
+        cat "$log" >&2
+        fail "$missing, and  apt-get $*  failed"
+    fi
 }
 
 printf "telemetra: installing PostgreSQL for the tests (Debian's package, no cluster)\n" >&2
-"${as_root[@]}" apt-get -o DPkg::Lock::Timeout=300 update -qq
-# The package makes and starts a cluster unless this says no; the machine's own setting is put back afterwards.
-settings=/etc/postgresql-common/createcluster.conf
-install postgresql-common
-kept=$(mktemp)
-cp "$settings" "$kept"
-put_back() {
-    "${as_root[@]}" cp "$kept" "$settings"
-    rm -f "$kept"
-}
-trap put_back EXIT
+apt update
+# The package makes and starts a cluster unless this says no.
+apt install -y --no-install-recommends postgresql-common
+[ ! -e "$settings" ] || cp "$settings" "$kept"
 printf 'create_main_cluster = false\n' | "${as_root[@]}" tee -a "$settings" >/dev/null
-install postgresql
-find_server || fail "PostgreSQL was installed but $missing still"
+apt install -y --no-install-recommends postgresql
+find_server || fail "PostgreSQL was installed, but $missing still"

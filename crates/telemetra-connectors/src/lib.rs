@@ -5,3 +5,5 @@ pub mod folder;
 mod ledger;
 pub mod postgres;
 pub mod sqlite;
+
+pub use self::ledger::StoreReader;

@@ -17,15 +17,36 @@ pub enum Mutant {
     PaneDroppedAtItsEnd = 4,
     /// The audit accepts a residual.
     AuditResidual = 5,
+    /// A position is read without the lock: a COMMIT under way is not waited for.
+    PlainSelect = 6,
+    /// Batch and positions move from wherever they are.
+    NoCompareAndSet = 7,
+    /// An instance that was overtaken writes on.
+    NoEpoch = 8,
+    /// Rows are added to what is stored instead of replacing it.
+    AdditiveUpsert = 9,
+    /// A batch counts as applied whatever COMMIT says.
+    AcknowledgedBeforeCommit = 10,
+    /// A COMMIT that the server turned into a rollback counts as applied.
+    RollbackIgnored = 11,
+    /// Dead letters are written in a transaction of their own.
+    DeadLettersOutside = 12,
 }
 
 /// All faults, with their names.
-pub const ALL: [(&str, Mutant); 5] = [
+pub const ALL: [(&str, Mutant); 12] = [
     ("panes-before-commit", Mutant::PanesBeforeCommit),
     ("replay-judges", Mutant::ReplayJudges),
     ("unseen-holds-nobody", Mutant::UnseenHoldsNobody),
     ("pane-dropped-at-its-end", Mutant::PaneDroppedAtItsEnd),
     ("audit-residual", Mutant::AuditResidual),
+    ("plain-select", Mutant::PlainSelect),
+    ("no-compare-and-set", Mutant::NoCompareAndSet),
+    ("no-epoch", Mutant::NoEpoch),
+    ("additive-upsert", Mutant::AdditiveUpsert),
+    ("acknowledged-before-commit", Mutant::AcknowledgedBeforeCommit),
+    ("rollback-ignored", Mutant::RollbackIgnored),
+    ("dead-letters-outside", Mutant::DeadLettersOutside),
 ];
 
 #[cfg(feature = "mutants")]

@@ -165,13 +165,21 @@ pub struct Report {
     pub job: String,
     /// The clauses, in the order of [`Clause::ALL`].
     pub checks: Vec<Check>,
+    /// What people should know that is no imbalance, a sentence each.
+    pub remarks: Vec<String>,
 }
 
 impl Report {
     /// A report in which nothing was compared yet.
     pub fn new(job: &str) -> Self {
         let check = |clause| Check { clause, compared: 0, imbalances: Vec::new(), failed: 0 };
-        Self { job: job.to_owned(), checks: Clause::ALL.into_iter().map(check).collect() }
+        let checks = Clause::ALL.into_iter().map(check).collect();
+        Self { job: job.to_owned(), checks, remarks: Vec::new() }
+    }
+
+    /// Adds what people should know though nothing is wrong with it.
+    pub fn remark(&mut self, text: impl Into<String>) {
+        self.remarks.push(text.into());
     }
 
     /// Compares two numbers; `place` is asked only if they differ.

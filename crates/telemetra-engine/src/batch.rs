@@ -74,7 +74,7 @@ pub fn lay_over<P>(
         }
     }
     retire_files(after, &mut folds, plan);
-    adapt_horizon(after, folds.tally.records, ended_at_horizon, rules);
+    adapt_horizon(after, folds.tally.records, ended_at_horizon, plan.records_max, rules);
     (folds, partials)
 }
 
@@ -116,9 +116,15 @@ fn retire_files(after: &mut Progress, folds: &mut Folds, plan: &Plan) {
 }
 
 /// The horizon reaches further while it is what keeps batches small, and comes back when they are large.
-fn adapt_horizon(after: &mut Progress, records: u64, ended_at_horizon: bool, rules: &Rules) {
+fn adapt_horizon(
+    after: &mut Progress,
+    records: u64,
+    ended_at_horizon: bool,
+    records_max: u64,
+    rules: &Rules,
+) {
     let least_ms = rules.window.length_ms() + rules.delay_ms;
-    let target = rules.records_per_trigger.map_or(BATCH_RECORDS_TARGET, |cap| cap.min(BATCH_RECORDS_TARGET));
+    let target = records_max.min(BATCH_RECORDS_TARGET);
     if ended_at_horizon && records < target / 2 {
         after.horizon_ms = after.horizon_ms.max(least_ms).saturating_mul(2).min(i64::MAX / 4);
     } else if records > target {

@@ -23,8 +23,13 @@ pub enum CommitMode {
 pub enum Settled {
     /// It was applied.
     Applied,
-    /// Nothing of it was written, for this cause.
-    NotApplied(String),
+    /// Nothing of it was written.
+    NotApplied {
+        /// Why.
+        cause: String,
+        /// It took the store too long: smaller, it may be applied.
+        is_too_large: bool,
+    },
 }
 
 /// Holds the sink and at most one commit in flight.
@@ -75,7 +80,7 @@ impl<L: Logic, K: Sink<L> + 'static> Committer<L, K> {
     /// Waits for the commit in flight. `None` if there was none.
     ///
     /// # Errors
-    /// Those of the sink, `NotApplied` excepted; after `Retry`-like errors the outcome is still in doubt and
+    /// Those of the sink, `NotApplied` and `TooLarge` excepted; after `Retry`-like errors the outcome is still in doubt and
     /// `settle` must be called again.
     pub fn settle(&mut self) -> Option<Result<Settled, SinkError>> {
         let (mut sink, commit, result) = match std::mem::replace(&mut self.state, State::Moving) {
@@ -91,15 +96,21 @@ impl<L: Logic, K: Sink<L> + 'static> Committer<L, K> {
         };
         let known = match result {
             Ok(()) => Ok(Settled::Applied),
-            Err(SinkError::NotApplied(cause)) => Ok(Settled::NotApplied(cause)),
+            Err(SinkError::NotApplied(cause)) => Ok(Settled::NotApplied { cause, is_too_large: false }),
+            Err(SinkError::TooLarge(cause)) => Ok(Settled::NotApplied { cause, is_too_large: true }),
             Err(SinkError::InDoubt(doubt)) => match sink.was_applied(commit.batch_id, commit.attempt) {
-                Err(SinkError::NotApplied(_) | SinkError::InDoubt(_) | SinkError::Busy(_)) => {
+                Err(
+                    SinkError::NotApplied(_)
+                    | SinkError::TooLarge(_)
+                    | SinkError::InDoubt(_)
+                    | SinkError::Busy(_),
+                ) => {
                     let again = Err(SinkError::InDoubt(doubt.clone()));
                     self.state = State::Done(Box::new((sink, commit, again)));
                     return Some(Err(SinkError::InDoubt(doubt)));
                 }
                 Ok(true) => Ok(Settled::Applied),
-                Ok(false) => Ok(Settled::NotApplied(doubt)),
+                Ok(false) => Ok(Settled::NotApplied { cause: doubt, is_too_large: false }),
                 Err(error) => Err(error),
             },
             Err(other) => Err(other),

@@ -33,7 +33,9 @@ impl From<SinkError> for JobError {
         match error {
             SinkError::Busy(_) => JobError::Busy(error.to_string()),
             SinkError::Fenced(_) => JobError::Fenced(error.to_string()),
-            SinkError::NotApplied(_) | SinkError::InDoubt(_) => JobError::Retry(error.to_string()),
+            SinkError::NotApplied(_) | SinkError::TooLarge(_) | SinkError::InDoubt(_) => {
+                JobError::Retry(error.to_string())
+            }
             SinkError::Halt(cause) => JobError::Halted(cause),
         }
     }

@@ -22,6 +22,7 @@ pub mod restore;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod sink;
+pub mod size;
 pub mod source;
 pub mod split;
 pub mod status;

@@ -4,6 +4,10 @@ use telemetra_core::window::WindowSpec;
 
 /// Records in a batch when the user sets no cap.
 pub const BATCH_RECORDS_MAX: u64 = 500_000;
+/// A batch that takes the store too long is planned again with half its records, but not with fewer than this.
+pub const TOO_LARGE_RECORDS_MIN: u64 = 1_000;
+/// Batches applied until the smaller cap is doubled.
+pub const BATCHES_TO_GROW: u32 = 10;
 /// Bytes of records in a batch.
 pub const BATCH_BYTES_MAX: u64 = 256 << 20;
 /// The horizon of a batch over several partitions grows while batches hold fewer than half of this.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::{
     error::JobError,
     ids::{Offset, PartitionId},
-    limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Rules},
+    limits::{BATCH_BYTES_MAX, Rules},
     progress::{Partition, Progress},
     source::{PartitionView, Source},
     split::{Mode, Recent, Split},
@@ -24,6 +24,8 @@ pub struct Plan {
     pub horizon_ms: Option<i64>,
     /// The ranges, by partition, ascending within each.
     pub splits: Vec<Split>,
+    /// Records that it may hold.
+    pub records_max: u64,
     /// What the source had when the plan was made.
     pub views: BTreeMap<PartitionId, PartitionView>,
 }
@@ -35,13 +37,14 @@ impl Plan {
     }
 }
 
-/// Plans the next batch from `progress` and what the source has now.
+/// Plans the next batch, of at most `records_max` records, from `progress` and what the source has now.
 ///
 /// # Errors
 /// Those of the source.
 pub fn plan(
     progress: &mut Progress,
     rules: &Rules,
+    records_max: u64,
     source: &mut dyn Source,
     views: Vec<PartitionView>,
     planned_at_ms: i64,
@@ -58,9 +61,8 @@ pub fn plan(
     for id in readable(progress, rules, &unread, horizon_ms, planned_at_ms) {
         wanted.insert(id, reach(&progress.partitions[&id], unread[&id], horizon_ms));
     }
-    let cap = rules.records_per_trigger.unwrap_or(BATCH_RECORDS_MAX);
     progress.turn = progress.turn.wrapping_add(1);
-    let shares = share(&wanted, cap, progress.turn);
+    let shares = share(&wanted, records_max, progress.turn);
     let mut splits = Vec::new();
     let total: u64 = shares.values().sum();
     for (&id, &records) in shares.iter().filter(|(_, records)| **records > 0) {
@@ -71,7 +73,7 @@ pub fn plan(
             splits.push(split(progress, &id, range, planned_at_ms, horizon_ms));
         }
     }
-    Ok(Plan { planned_at_ms, horizon_ms, splits, views })
+    Ok(Plan { planned_at_ms, horizon_ms, splits, records_max, views })
 }
 
 fn split(

@@ -23,6 +23,8 @@ pub struct Report {
     pub dropped_batches: u64,
     /// Why the last of those was not applied.
     pub dropped_cause: String,
+    /// Records that a batch may hold because the store took too long for more; `None` while that is not so.
+    pub records_cap: Option<u64>,
     /// Batches that advanced the watermark by the clock alone.
     pub idle_advances: u64,
     /// What became of the records.

@@ -24,6 +24,7 @@ use crate::{
     progress::{Partition, Progress},
     report::Report,
     sink::{BatchKind, Commit, Gap, Recovered, Sink},
+    size::BatchSize,
     source::{PartitionView, Resume, Segment, Source, SourceError},
     split::{Mode, Recent, Split},
     step::{Attempts, Job},
@@ -50,6 +51,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         let open = logic.open(recovered.closed_early.clone());
         let committer = Committer::new(sink, mode);
         let report = Report::default();
+        let size = BatchSize::new(&rules);
         let mut job = Self {
             logic,
             rules,
@@ -60,6 +62,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
             known,
             retired: BTreeMap::new(),
             pending: None,
+            size,
             report,
         };
         match job.catch_up(&recovered, now_ms) {
@@ -246,7 +249,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
             new_meaning: has_changed.then(|| self.rules.meaning.clone()),
         });
         if let Some(settled) = self.committer.settle()
-            && let Settled::NotApplied(cause) = settled?
+            && let Settled::NotApplied { cause, .. } = settled?
         {
             return Err(JobError::Retry(cause));
         }

@@ -264,7 +264,7 @@ pub trait Sink<L: Logic>: Send {
     /// Writes one batch in one transaction.
     ///
     /// # Errors
-    /// `NotApplied` when nothing was written, `InDoubt` when that is not known, `Fenced`, `Halt`.
+    /// `NotApplied` and `TooLarge` when nothing was written, `InDoubt` when that is not known, `Fenced`, `Halt`.
     fn commit(&mut self, commit: &Commit<L::Rows>) -> Result<(), SinkError>;
 
     /// Says whether a try whose commit was in doubt was applied. Waits until that is known.
@@ -303,8 +303,11 @@ pub enum SinkError {
     #[error("another instance holds the job: {0}")]
     Busy(String),
     /// Nothing was written; the batch may be planned again at any size.
-    #[error("the batch was not written: {0}")]
+    #[error("nothing was written: {0}")]
     NotApplied(String),
+    /// Nothing was written because it took the store too long: plan the batch again with half as many records.
+    #[error("nothing was written, it took the store too long: {0}")]
+    TooLarge(String),
     /// Whether it was written is not known.
     #[error("whether the batch was written is not known: {0}")]
     InDoubt(String),

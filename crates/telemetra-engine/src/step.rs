@@ -2,7 +2,8 @@
 //!
 //! The next batch is planned, read and folded while the last one commits; merging waits until that commit is
 //! known. Known applied: its overlay becomes the state. Known not applied: its overlay is dropped, and with it
-//! what was folded meanwhile; the next step plans anew from the committed state, at any size.
+//! what was folded meanwhile; the next step plans anew from the committed state, at any size, and at a smaller
+//! one if it took the store too long.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -25,7 +26,8 @@ use crate::{
     plan::{Plan, plan},
     progress::{Partition, Progress},
     report::Report,
-    sink::{BatchKind, Commit, Gap, Sink, Tally},
+    sink::{BatchKind, Commit, Gap, Sink, SinkError, Tally},
+    size::BatchSize,
     source::Source,
     workers::fold_all,
 };
@@ -45,6 +47,7 @@ pub struct Job<L: Logic, S, K> {
     pub(crate) retired: BTreeMap<PartitionId, Partition>,
     /// The batch whose commit is in flight.
     pub(crate) pending: Option<Pending<L>>,
+    pub(crate) size: BatchSize,
     pub(crate) report: Report,
 }
 
@@ -120,7 +123,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
                 newest.partitions.entry(view.id).or_insert_with(|| retired.clone());
             }
         }
-        let plan = plan(newest, &self.rules, &mut self.source, views, now_ms)?;
+        let plan = plan(newest, &self.rules, self.size.records_max(), &mut self.source, views, now_ms)?;
         self.report.see_plan(newest, &plan);
         Ok(plan)
     }
@@ -138,11 +141,14 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         let Some(outcome) = self.committer.settle() else { return Ok(true) };
         let outcome = outcome?;
         let pending = self.pending.take().expect("a commit in flight has its batch");
-        if let Settled::NotApplied(cause) = outcome {
+        let records = pending.summary.tally.records;
+        if let Settled::NotApplied { cause, is_too_large } = outcome {
             self.report.dropped_batches += 1;
-            self.report.dropped_cause = cause;
+            self.report.dropped_cause = if is_too_large { self.reduce(records, &cause) } else { cause };
             return Ok(false);
         }
+        self.size.applied(records);
+        self.report.records_cap = self.size.reduced();
         self.known = pending.progress;
         if let Some(overlay) = pending.overlay {
             self.logic.absorb(&mut self.open, overlay, self.known.watermark);
@@ -157,6 +163,18 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         self.retired.extend(finished);
         self.report.see_batch(&self.known, &pending.summary);
         Ok(true)
+    }
+
+    /// Plans smaller batches after one of `records` took the store too long; returns the cause in full.
+    fn reduce(&mut self, records: u64, cause: &str) -> String {
+        let is_smaller = self.size.too_large(records);
+        self.report.records_cap = self.size.reduced();
+        let next = if is_smaller {
+            format!("; {} at most are next", self.size.records_max())
+        } else {
+            String::new()
+        };
+        format!("a batch of {records} records took the store too long: {cause}{next}")
     }
 
     /// Lays the batch over the state; `None` if it would change nothing.
@@ -204,7 +222,12 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
             provisional_rows_max: merged.provisional_rows_max,
         };
         let ask = self.logic.ask(&self.open, &merged.overlay, &request);
-        let answer = self.committer.sink().answer(&ask)?;
+        let answer = match self.committer.sink().answer(&ask) {
+            Err(SinkError::TooLarge(cause)) => {
+                return Err(JobError::Retry(self.reduce(merged.folds.tally.records, &cause)));
+            }
+            answered => answered?,
+        };
         let emitted = self.logic.emit(&self.open, &mut merged.overlay, answer, &request);
         Ok((merged, emitted))
     }

@@ -39,7 +39,7 @@ pub enum Command {
     /// Look at settings, store and a sample of the input: what would be accepted and refused, and why
     Check(CheckArgs),
     /// Bring the store's tables to this version
-    Migrate(StoreArgs),
+    Migrate(MigrateArgs),
     /// Show how the jobs stand: watermark and who holds it, positions, windows
     Status(StatusArgs),
     /// Prove that every record read is accounted for
@@ -94,9 +94,15 @@ pub struct CheckArgs {
     pub settings: PipelineFlags,
 }
 
-/// Commands that need the store and nothing else.
+/// `migrate`.
 #[derive(Debug, Args)]
-pub struct StoreArgs {
+pub struct MigrateArgs {
+    /// Print SQL that makes least-privilege roles (ingest, migrate, read), and do nothing else; PostgreSQL only
+    #[arg(long)]
+    pub print_roles: bool,
+    /// Time zone in which the old job wrote its instants, when its tables are adopted; PostgreSQL only
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub adopt_timezone: String,
     /// Settings.
     #[command(flatten)]
     pub settings: StoreFlags,

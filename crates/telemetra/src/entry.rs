@@ -105,7 +105,7 @@ fn dispatch(command: Command, settings: Settings) -> anyhow::Result<Exit> {
             generate::generate(&args, &signals::listen()?)
         }
         Command::Check(args) => check::check(&settings, args.sample, args.json),
-        Command::Migrate(_) => migrate::migrate(&settings),
+        Command::Migrate(args) => migrate::migrate(&settings, &args),
         Command::Status(args) => status::status(&settings, args.json),
         Command::Audit(args) => audit::audit(&settings, args.json),
     }

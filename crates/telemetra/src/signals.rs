@@ -23,9 +23,25 @@ pub struct Stop(Arc<Shared>);
 struct Shared {
     signal: Mutex<Option<i32>>,
     changed: Condvar,
+    /// For tests: the waits so far, none of which takes time.
+    #[cfg(test)]
+    waits: Option<Mutex<Vec<Duration>>>,
 }
 
 impl Stop {
+    /// A stop whose waits take no time; [`Stop::waits`] tells how long they would have been.
+    #[cfg(test)]
+    pub(crate) fn recording() -> Self {
+        Self(Arc::new(Shared { waits: Some(Mutex::default()), ..Shared::default() }))
+    }
+
+    /// The waits so far.
+    #[cfg(test)]
+    pub(crate) fn waits(&self) -> Vec<Duration> {
+        let waits = self.0.waits.as_ref().expect("it was made to record");
+        waits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Asks to stop. Returns the exit code to leave with at once if that was asked before.
     pub fn ask(&self, signal: i32) -> Option<i32> {
         let mut first = self.lock();
@@ -44,6 +60,11 @@ impl Stop {
 
     /// Waits until stopping is asked for, at most `timeout`; returns whether it was.
     pub fn wait(&self, timeout: Duration) -> bool {
+        #[cfg(test)]
+        if let Some(waits) = &self.0.waits {
+            waits.lock().unwrap_or_else(PoisonError::into_inner).push(timeout);
+            return self.is_asked();
+        }
         let until = Instant::now() + timeout;
         let mut asked = self.lock();
         while asked.is_none() {

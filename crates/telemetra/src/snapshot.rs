@@ -18,6 +18,8 @@ pub enum State {
     Waiting,
     /// Something is away; tried again by itself.
     Retrying(String),
+    /// Another instance holds the job; taken over by itself once that one is gone.
+    Standby(String),
     /// Stopped until somebody acts.
     Halted(String),
     /// Ended in order.
@@ -32,6 +34,10 @@ pub struct Snapshot {
     /// How it stands.
     #[serde(flatten)]
     pub state: State,
+    /// Since when something is away, milliseconds of the wall clock; `None` unless it retries.
+    pub retrying_since_ms: Option<i64>,
+    /// When this instance had taken the job over and replayed it, milliseconds of the wall clock.
+    pub taken_over_at_ms: Option<i64>,
     /// Number of the last committed batch.
     pub batches: u64,
     /// Events a second over the last seconds.

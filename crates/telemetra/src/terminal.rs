@@ -84,7 +84,7 @@ fn live(latest: &Latest, screen: &Screen, once: bool, ended: &Receiver<()>) {
         let progress = snapshot.progress.unwrap_or(0.0).clamp(0.0, 1.0);
         if once {
             bar.set_position((progress * PROGRESS_STEPS as f64) as u64);
-            bar.set_message(progress_line(&snapshot, begun.elapsed()));
+            bar.set_message(progress_line(&snapshot, begun.elapsed(), Timestamp::now().as_millisecond()));
         } else {
             bar.set_message(status_line(&snapshot, Timestamp::now().as_millisecond()));
         }
@@ -96,6 +96,10 @@ fn live(latest: &Latest, screen: &Screen, once: bool, ended: &Receiver<()>) {
 fn logged(latest: &Latest, ended: &Receiver<()>) {
     while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(LOG_EVERY) {
         let snapshot = latest.get();
+        // The run itself says what is away, and less often.
+        if matches!(snapshot.state, State::Retrying(_)) {
+            continue;
+        }
         let holder = snapshot.holder.as_ref();
         tracing::info!(
             state = state_word(&snapshot.state),
@@ -116,7 +120,8 @@ fn logged(latest: &Latest, ended: &Receiver<()>) {
 
 /// The status line of a running job; `now_ms` is the wall clock.
 pub fn status_line(snapshot: &Snapshot, now_ms: i64) -> String {
-    let mut parts = vec![state_word(&snapshot.state).to_owned()];
+    let mut parts =
+        vec![degraded(snapshot, now_ms).unwrap_or_else(|| state_word(&snapshot.state).to_owned())];
     parts.push(format!("{} events/s", grouped(snapshot.events_per_second.round().max(0.0) as u64)));
     parts.push(format!("lag {}", grouped(snapshot.lag_records)));
     parts.push(match snapshot.watermark_ms {
@@ -133,14 +138,33 @@ pub fn status_line(snapshot: &Snapshot, now_ms: i64) -> String {
     ));
     parts.push(format!("late {}", grouped(snapshot.late)));
     parts.push(format!("dead letters {}", grouped(snapshot.dead_letters)));
-    if let State::Retrying(cause) | State::Halted(cause) = &snapshot.state {
+    if let State::Standby(cause) | State::Halted(cause) = &snapshot.state {
         parts.push(plain(cause).into_owned());
     }
     parts.join(" · ")
 }
 
-/// What stands beside the bar of `--once`, `elapsed` after its start.
-pub fn progress_line(snapshot: &Snapshot, elapsed: Duration) -> String {
+/// What stands first while something is away: since when, how long, why.
+fn degraded(snapshot: &Snapshot, now_ms: i64) -> Option<String> {
+    let State::Retrying(cause) = &snapshot.state else { return None };
+    let since_ms = snapshot.retrying_since_ms.unwrap_or(now_ms);
+    let gone = Duration::from_millis(u64::try_from(now_ms.saturating_sub(since_ms)).unwrap_or(0));
+    Some(format!(
+        "DEGRADED since {} ({}): {}; nothing is lost, trying again",
+        clock(since_ms),
+        span(gone),
+        plain(cause)
+    ))
+}
+
+/// What stands beside the bar of `--once`, `elapsed` after its start; `now_ms` is the wall clock.
+pub fn progress_line(snapshot: &Snapshot, elapsed: Duration, now_ms: i64) -> String {
+    if let Some(degraded) = degraded(snapshot, now_ms) {
+        return degraded;
+    }
+    if let State::Standby(cause) = &snapshot.state {
+        return format!("standing by: {}", plain(cause));
+    }
     let rate = grouped(snapshot.events_per_second.round().max(0.0) as u64);
     let mut line = format!("{} records · {rate} events/s", grouped(snapshot.records));
     if let Some(share) = snapshot.progress.filter(|share| (0.001..1.0).contains(share)) {
@@ -161,6 +185,7 @@ fn state_word(state: &State) -> &'static str {
         State::Running => "running",
         State::Waiting => "waiting",
         State::Retrying(_) => "retrying",
+        State::Standby(_) => "standby",
         State::Halted(_) => "halted",
         State::Ended => "ended",
     }
@@ -183,6 +208,22 @@ pub fn age(ms: i64) -> String {
         s @ ..172_800 => format!("{} h", s / 3_600),
         s => format!("{} d", s / 86_400),
     }
+}
+
+/// A span in its two largest units: `45 s`, `1 min 12 s`, `2 h 5 min`, `3 d 4 h`.
+pub fn span(span: Duration) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let seconds = span.as_secs();
+    let largest = UNITS.iter().position(|(length, _)| seconds >= *length).unwrap_or(UNITS.len() - 1);
+    let mut rest = seconds;
+    let mut parts = Vec::with_capacity(2);
+    for (length, unit) in UNITS.iter().skip(largest).take(2) {
+        if rest >= *length || parts.is_empty() {
+            parts.push(format!("{} {unit}", rest / length));
+        }
+        rest %= length;
+    }
+    parts.join(" ")
 }
 
 #[cfg(test)]
@@ -214,7 +255,39 @@ mod tests {
     #[test]
     fn progress_tells_the_time_left() {
         let snapshot = Snapshot { records: 250, progress: Some(0.25), ..Snapshot::default() };
-        let line = progress_line(&snapshot, Duration::from_secs(10));
+        let line = progress_line(&snapshot, Duration::from_secs(10), 0);
         assert_eq!(line, "250 records · 0 events/s · 30 s left · late 0 · dead letters 0");
+    }
+
+    #[test]
+    fn what_is_away_stands_first_with_its_cause() {
+        let snapshot = Snapshot {
+            state: State::Retrying("no route\nto it".into()),
+            retrying_since_ms: Some(1_700_000_000_000),
+            ..Snapshot::default()
+        };
+        let expected =
+            "DEGRADED since 22:13:20 (1 min 12 s): no route\\nto it; nothing is lost, trying again";
+        let now_ms = 1_700_000_072_900;
+        assert!(status_line(&snapshot, now_ms).starts_with(&format!("{expected} · 0 events/s")));
+        assert_eq!(progress_line(&snapshot, Duration::ZERO, now_ms), expected);
+        // A wall clock that was set back.
+        assert!(status_line(&snapshot, 0).contains("(0 s)"));
+        let standby = Snapshot { state: State::Standby("held".into()), ..Snapshot::default() };
+        assert!(status_line(&standby, 0).starts_with("standby · "));
+        assert_eq!(progress_line(&standby, Duration::ZERO, 0), "standing by: held");
+    }
+
+    #[test]
+    fn spans_have_two_units_at_most() {
+        let check = |seconds, expected| assert_eq!(span(Duration::from_secs(seconds)), expected);
+        check(0, "0 s");
+        check(59, "59 s");
+        check(60, "1 min");
+        check(90, "1 min 30 s");
+        check(3_600, "1 h");
+        check(3_659, "1 h");
+        check(7_500, "2 h 5 min");
+        check(273_600, "3 d 4 h");
     }
 }

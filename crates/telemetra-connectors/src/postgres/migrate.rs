@@ -3,7 +3,7 @@
 //! | who | on an empty database | tables of the old job | schema current | newer |
 //! |---|---|---|---|---|
 //! | [`migrate`] | makes the tables | adopts them, or names all that is in the way | nothing | halts |
-//! | [`ensure`] (`run`) | makes the tables | halts, naming `telemetra migrate` | nothing, needs no rights | halts |
+//! | [`ensure_in`] (`run`) | makes the tables | halts, naming `telemetra migrate` | nothing, needs no rights | halts |
 //! | [`check`] | halts | halts | nothing | halts |
 
 use std::{future::Future, time::Duration};
@@ -62,21 +62,10 @@ pub fn migrate(address: &Address, adopt_timezone: &str) -> Result<Migrated, Sink
     work().map_err(Failure::into_sink_error)
 }
 
-/// Makes the tables in a database that has none of ours, demands that they are as they must be otherwise, and returns
-/// the longest stream id that they hold, characters.
+/// Makes the tables in a database that has none of ours, demands that they are as they must be otherwise.
 ///
 /// # Errors
 /// Halts on another version, other columns, missing rights, and tables of the old job: only [`migrate`] adopts them.
-pub fn ensure(address: &Address) -> Result<usize, SinkError> {
-    let work = || {
-        let session = Session::open(address, "telemetra")?;
-        ensure_in(&session)?;
-        session.run(ENSURE_LIMIT, stream_chars_max)
-    };
-    work().map_err(Failure::into_sink_error)
-}
-
-/// [`ensure`] on an open connection.
 pub(super) fn ensure_in(session: &Session) -> Result<(), Failure> {
     session.run(ENSURE_LIMIT, async |client| {
         if version(client).await? == 0 {

@@ -2,8 +2,9 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `address` | where the server is, as users write it |
-//! | `tls` | how the connection is protected |
+//! | `address`, `secret` | where the server is, as users write it |
+//! | `tls` | whose certificate is good enough |
+//! | `connect`, `setup` | from an address to one server that will do, and a session set up there |
 //! | `session` | one connection with a time limit on every call |
 //! | `failure` | what an error means for a batch, by SQLSTATE |
 //! | `migrate`, `migrations/` | the schema's version, and who moves it forward |
@@ -12,25 +13,66 @@
 //! | `quote` | names and texts inside of SQL |
 //! | `adopt` | the tables of the old job |
 //! | `roles` | least-privilege roles |
+//! | `sink` | the engine's `Sink` |
+//! | `link` | the sink's connection, and its sign of life |
+//! | `flight` | statements that travel together |
 //! | `take_over` | epoch, lease, and where a job stands, read under lock |
 //! | `commit` | one batch, one transaction |
 //! | `ledger_rows` | positions, ranges, segments, gaps, refused and late records |
 //! | `chat_rows` | `chat_summary_minute` and `moments` |
+//! | `values` | values on the wire |
+//! | `snapshot` | the SQL that stores share, run on PostgreSQL |
 //! | `reader` | a connection that cannot write, for `status`, `audit` and the page |
 
 mod address;
 mod adopt;
+mod chat_rows;
 mod columns;
+mod commit;
+mod connect;
 mod failure;
+#[cfg(test)]
+mod fake;
+mod flight;
+mod ledger_rows;
+mod link;
 mod migrate;
 mod quote;
+mod reader;
 mod roles;
 mod schema;
+mod secret;
 mod session;
+mod setup;
+mod sink;
+mod snapshot;
+mod take_over;
+mod tls;
+mod values;
+
+use telemetra_core::window::WindowSpec;
+use telemetra_engine::source::Input;
 
 pub use self::{
-    address::Address,
-    migrate::{Migrated, ensure, migrate},
+    address::{Address, AddressFault, ChannelBinding, Host, PORT, Parts, SslMode, Target},
+    migrate::{Migrated, migrate},
+    reader::open_reader,
     roles::roles_sql,
     schema::SCHEMA_VERSION,
+    secret::Secret,
+    sink::PostgresSink,
 };
+
+/// What a job is for good.
+#[derive(Clone, Debug)]
+struct Job {
+    name: String,
+    window: WindowSpec,
+}
+
+/// What an instance has once it took the job over.
+#[derive(Clone, Debug)]
+struct Held {
+    epoch: u64,
+    inputs: Vec<Input>,
+}

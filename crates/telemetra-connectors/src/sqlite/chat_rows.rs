@@ -1,25 +1,19 @@
 //! `chat_summary_minute` and `moments`: absolute values, final once.
 //!
 //! The invariant: a row that is final never changes again, and what became final in a batch is what the batch
-//! says became final. Rows above a watermark are found by one seek per stream in the key, because an index on
-//! `is_final` would be rewritten with every row.
+//! says became final.
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, params};
 use telemetra_core::{
     chat::rows::{BaselineAnswer, BaselineAsk, ChatRows, MomentRow, WindowRow},
     limits::BASELINE_WINDOWS,
-    logic::WindowCount,
-    watermark::Watermark,
-    window::WindowSpec,
 };
 
 use super::{
-    connection::{Failure, int, uint},
+    connection::{Failure, int},
     text,
 };
-
-/// The result tables of the pipeline.
-pub(super) const TABLES: [&str; 2] = ["chat_summary_minute", "moments"];
+use crate::ledger::instant;
 
 /// What a batch did to the tables.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,7 +64,7 @@ pub(super) fn write(
         }
     }
     for moment in &rows.moments {
-        insert_moment(db, moment)?;
+        insert_moment(db, moment, batch_id)?;
         written.moments += 1;
     }
     Ok(written)
@@ -180,17 +174,11 @@ fn check_unchanged(db: &Connection, row: &WindowRow) -> Result<(), Failure> {
     )))
 }
 
-fn insert_moment(db: &Connection, moment: &MomentRow) -> Result<(), Failure> {
+fn insert_moment(db: &Connection, moment: &MomentRow, batch_id: u64) -> Result<(), Failure> {
     let sql = "INSERT INTO moments
-                   (stream_id, timestamp, moment_type, description, intensity, metadata, detected_at)
-               VALUES (?1, ?2, 'chat_spike', ?3, ?4, ?5, ?6)";
-    let metadata = format!(
-        "{{\"chat_count\":{},\"unique_chatters\":{},\"avg_viewers\":{},\"z_score\":{}}}",
-        moment.chat_count,
-        moment.unique_chatters,
-        text::json_number(moment.avg_viewers),
-        text::json_number(Some(moment.z_score)),
-    );
+                   (stream_id, timestamp, moment_type, description, intensity, metadata, detected_at, batch_id)
+               VALUES (?1, ?2, 'chat_spike', ?3, ?4, ?5, ?6, ?7)";
+    let metadata = text::moment_metadata(moment);
     db.prepare_cached(sql)?.execute(params![
         moment.stream,
         text::instant(moment.start_ms),
@@ -198,46 +186,9 @@ fn insert_moment(db: &Connection, moment: &MomentRow) -> Result<(), Failure> {
         moment.intensity,
         metadata,
         text::instant(moment.end_ms),
+        int(batch_id)?,
     ])?;
     Ok(())
-}
-
-/// All streams by one seek each, ending with a NULL: to be joined with the rows wanted of each.
-pub(super) const STREAMS: &str = "
-WITH RECURSIVE stream (id) AS (
-    SELECT min(stream_id) FROM chat_summary_minute
-    UNION ALL
-    SELECT (SELECT min(stream_id) FROM chat_summary_minute WHERE stream_id > stream.id)
-    FROM stream WHERE stream.id IS NOT NULL)";
-
-/// Rows that are not final, and final rows that end after the watermark, each ordered by (stream, start).
-pub(super) fn above_watermark(
-    db: &Connection,
-    window: WindowSpec,
-    watermark: Watermark,
-) -> Result<(Vec<WindowCount>, Vec<WindowCount>), Failure> {
-    let sql = format!(
-        "{STREAMS} SELECT w.stream_id, w.window_start, w.chat_count, w.is_final
-         FROM stream CROSS JOIN chat_summary_minute w ON w.stream_id = stream.id AND w.window_start > ?1
-         ORDER BY w.stream_id, w.window_start"
-    );
-    let (mut open, mut closed_early) = (Vec::new(), Vec::new());
-    let mut statement = db.prepare(&sql)?;
-    let mut rows = statement.query([after(window, watermark)])?;
-    while let Some(row) = rows.next()? {
-        let start: String = row.get(1)?;
-        let start_ms = text::parse_instant(&start).ok_or_else(|| {
-            Failure::halt(format!("window_start {start:?} in the store is no instant of ours"))
-        })?;
-        let count = WindowCount { key: row.get(0)?, start_ms, count: row.get(2)? };
-        if row.get(3)? { &mut closed_early } else { &mut open }.push(count);
-    }
-    Ok((open, closed_early))
-}
-
-/// Windows that start after this text end after the watermark.
-pub(super) fn after(window: WindowSpec, watermark: Watermark) -> String {
-    watermark.ms().map_or_else(String::new, |ms| text::instant(ms.saturating_sub(window.length_ms())))
 }
 
 /// Latest final rows before each asked start, ascending; one seek in the key for each.
@@ -253,7 +204,7 @@ pub(super) fn answer(db: &Connection, ask: &BaselineAsk) -> Result<BaselineAnswe
         let mut found = Vec::with_capacity(BASELINE_WINDOWS);
         while let Some(row) = rows.next()? {
             let start: String = row.get(0)?;
-            let start_ms = text::parse_instant(&start).ok_or_else(|| {
+            let start_ms = instant::parse_instant(&start).ok_or_else(|| {
                 Failure::halt(format!("window_start {start:?} in the store is no instant of ours"))
             })?;
             found.push((start_ms, row.get(1)?));
@@ -262,14 +213,4 @@ pub(super) fn answer(db: &Connection, ask: &BaselineAsk) -> Result<BaselineAnswe
         answers.push(found);
     }
     Ok(BaselineAnswer(answers))
-}
-
-/// How many rows are not final, above `watermark`.
-pub(super) fn provisional(db: &Connection, window: WindowSpec, watermark: Watermark) -> Result<u64, Failure> {
-    let sql = format!(
-        "{STREAMS} SELECT count(*) FROM stream CROSS JOIN chat_summary_minute w
-         ON w.stream_id = stream.id AND w.window_start > ?1 WHERE NOT w.is_final"
-    );
-    let count = db.prepare_cached(&sql)?.query_row([after(window, watermark)], |row| row.get(0));
-    uint(count.optional()?.unwrap_or(0), "count")
 }

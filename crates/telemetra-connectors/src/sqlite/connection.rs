@@ -7,6 +7,8 @@ use std::{path::Path, time::Duration};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use telemetra_engine::sink::SinkError;
 
+use crate::ledger;
+
 /// How long a statement waits for another connection's write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Statements kept prepared; more than there are in this module.
@@ -146,20 +148,12 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, Failure> {
     Ok(db)
 }
 
-/// A number for SQLite, whose integers end at 2^63 - 1.
-///
-/// # Errors
-/// Halts on a larger one.
+/// A number for SQLite; see [`ledger::int`].
 pub(super) fn int(number: u64) -> Result<i64, Failure> {
-    i64::try_from(number).map_err(|_| Failure::halt(format!("{number} is too large for the store")))
+    Ok(ledger::int(number)?)
 }
 
-/// A number from SQLite that cannot be negative.
-///
-/// # Errors
-/// Halts on a negative one: the store was tampered with.
+/// A number from SQLite that cannot be negative; see [`ledger::uint`].
 pub(super) fn uint(number: i64, column: &str) -> Result<u64, Failure> {
-    u64::try_from(number).map_err(|_| {
-        Failure::halt(format!("{column} is {number} in the store, which cannot be; restore a backup"))
-    })
+    Ok(ledger::uint(number, column)?)
 }

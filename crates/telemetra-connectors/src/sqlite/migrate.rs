@@ -11,12 +11,13 @@ use super::{
 };
 
 /// The migrations, version 1 first.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_chat.sql")];
+pub(super) const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001_chat.sql"), include_str!("migrations/0002_moments_batch.sql")];
 
 /// Version of the schema that this program reads and writes.
 pub const SCHEMA_VERSION: usize = MIGRATIONS.len();
 
-const VERSION_TABLE: &str =
+pub(super) const VERSION_TABLE: &str =
     "CREATE TABLE telemetra_schema_version (version INTEGER NOT NULL PRIMARY KEY, applied_at TEXT NOT NULL)";
 
 /// Brings the schema to [`SCHEMA_VERSION`] and returns the version it had, 0 for a file without our tables.

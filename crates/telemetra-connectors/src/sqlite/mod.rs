@@ -5,20 +5,16 @@
 //! | `connection` | opening the file; what an error means for a batch |
 //! | `lock` | one instance per job |
 //! | `migrate`, `migrations/` | the schema |
-//! | `take_over` | epoch, and where a job stands |
+//! | `take_over` | the epoch |
 //! | `commit` | one batch, one transaction |
 //! | `ledger` | positions, ranges, segments, gaps, refused and late records |
 //! | `chat_rows` | `chat_summary_minute` and `moments` |
-//! | `audit`, `audit_pieces` | the sums that the law compares; what it compares piece by piece |
-//! | `reader` | what `status` shows |
-//! | `shown` | what the page shows |
-//! | `text` | instants and JSON as text |
+//! | `snapshot` | the SQL that stores share ([`crate::ledger`]), run on SQLite |
+//! | `reader` | a connection that cannot write |
 //!
 //! The law itself is [`telemetra_engine::audit`]. The invariant: whatever stops a batch, the file holds all of
 //! it or nothing.
 
-mod audit;
-mod audit_pieces;
 mod chat_rows;
 mod commit;
 mod connection;
@@ -26,9 +22,9 @@ mod ledger;
 mod lock;
 mod migrate;
 mod reader;
-mod shown;
+mod snapshot;
 mod take_over;
-mod text;
+
 
 use std::{
     ops::Range,
@@ -48,10 +44,9 @@ use telemetra_engine::{
 };
 
 use self::{connection::Failure, lock::JobLock};
-pub use self::{migrate::SCHEMA_VERSION, reader::SqliteReader};
-
-/// Longest name of a job, bytes.
-pub const JOB_NAME_BYTES_MAX: usize = 64;
+pub use self::{migrate::SCHEMA_VERSION, reader::open_reader};
+use crate::ledger::{check_job_name, text};
+pub use crate::ledger::JOB_NAME_BYTES_MAX;
 
 /// Brings the store at `path` to [`SCHEMA_VERSION`], making the file if there is none; returns the version it
 /// had before, 0 for a new file.
@@ -129,7 +124,9 @@ impl Sink<Chat> for SqliteSink {
         if self.lock.is_none() {
             self.lock = Some(JobLock::take(&self.path, &self.job.name)?);
         }
-        let recovered = self.with(|db, job| take_over::take_over(db, job, inputs, meaning, now_ms()))?;
+        let path = self.path.clone();
+        let recovered =
+            self.with(|db, job| take_over::take_over(db, &path, job, inputs, meaning, now_ms()))?;
         self.held = Some(Held { epoch: recovered.epoch, inputs: inputs.to_vec() });
         Ok(recovered)
     }
@@ -172,17 +169,6 @@ impl Held {
             .get(usize::from(partition.input))
             .ok_or_else(|| Failure::halt(format!("partition {partition} belongs to no input of this job")))
     }
-}
-
-/// A job's name becomes part of a file's.
-fn check_job_name(job: &str) -> Result<(), SinkError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if !job.is_empty() && job.len() <= JOB_NAME_BYTES_MAX && job.bytes().all(plain) {
-        return Ok(());
-    }
-    Err(SinkError::Halt(format!(
-        "a job's name has 1 to {JOB_NAME_BYTES_MAX} letters (a-z), digits, underscores and hyphens, {job:?} does not"
-    )))
 }
 
 /// The wall clock, milliseconds; for `processed_at` and its like, which no result depends on.

@@ -28,6 +28,7 @@ use telemetra_engine::{
 };
 
 use super::*;
+use crate::ledger::StoreReader;
 
 /// 2025-01-01T00:00:00Z.
 const T0: i64 = 1_735_689_600_000;
@@ -105,8 +106,8 @@ impl Store {
         statement.query_map([], line).unwrap().collect::<Result<Vec<_>, _>>().unwrap().join("\n")
     }
 
-    fn reader(&self) -> SqliteReader {
-        SqliteReader::open(&self.path).unwrap()
+    fn reader(&self) -> StoreReader {
+        open_reader(&self.path).unwrap()
     }
 
     fn audit(&self) -> Report {

@@ -18,6 +18,8 @@ pub fn is_crash(error: &dyn std::error::Error) -> bool {
 pub enum Fault {
     /// Nothing is written, and the store says so.
     Refused,
+    /// Nothing is written because it took too long, and the store says so.
+    TooLarge,
     /// It is written, the reply is lost.
     LostReply,
     /// It is not written, the reply is lost.
@@ -37,6 +39,8 @@ pub enum Fault {
 pub struct FaultRates {
     /// See [`Fault::Refused`].
     pub refused: u64,
+    /// See [`Fault::TooLarge`].
+    pub too_large: u64,
     /// See [`Fault::LostReply`].
     pub lost_reply: u64,
     /// See [`Fault::Lost`].
@@ -87,6 +91,7 @@ impl FaultPlan {
             crash_after: rate(),
             crash_late: rate(),
             unanswered: 4 * rate(),
+            too_large: rate(),
         };
         Self { dice, ..Self::random(0, rates) }
     }
@@ -116,6 +121,7 @@ impl FaultPlan {
             (rates.crash_before, Fault::CrashBefore),
             (rates.crash_after, Fault::CrashAfter),
             (rates.crash_late, Fault::CrashLate),
+            (rates.too_large, Fault::TooLarge),
         ];
         let mut roll = self.dice.below(1_000);
         for (rate, fault) in table {

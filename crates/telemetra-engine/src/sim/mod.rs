@@ -6,7 +6,7 @@
 //! | `dice` | chance from a seed |
 //! | `log` | one partition: records, holes, hung transactions, files, what is lost, by instant |
 //! | `source` | [`source::MemSource`]: the trait `Source` over such logs |
-//! | `faults` | what happens to a commit: refused, reply lost, applied late, crash |
+//! | `faults` | what happens to a commit: refused, too large, reply lost, applied late, crash |
 //! | `store` | the tables, and one transaction over them |
 //! | `rules` | what a commit must fulfil to be written |
 //! | `sink` | [`sink::MemSink`]: the trait `Sink` over such a store |

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! commit ──► fault? ─ none ──────► checked, written, Ok
+//!                   ─ too large ─► nothing is written, TooLarge; also by `set_records_max`
 //!                   ─ lost reply ► checked, written, InDoubt
 //!                   ─ late ──────► in flight, InDoubt; holds the job's lock: it is written when
 //!                                  `was_applied`, `take_over` or the next `commit` waits for that lock
@@ -52,6 +53,8 @@ struct Shared {
     /// Epoch of the instance that holds the job, if only one may.
     holder: Option<u64>,
     exclusive: bool,
+    /// Batches of more records take too long.
+    records_max: Option<u64>,
 }
 
 impl Shared {
@@ -82,6 +85,7 @@ impl<L: Logic> MemSink<L> {
             in_flight: None,
             holder: None,
             exclusive: false,
+            records_max: None,
         };
         Self { shared: Arc::new(Mutex::new(shared)), lens, epoch: None, dead: false, logic: PhantomData }
     }
@@ -105,6 +109,11 @@ impl<L: Logic> MemSink<L> {
     /// Lets only one instance live at a time: another is told `Busy` until it is dropped.
     pub fn set_exclusive(&self) {
         self.shared().exclusive = true;
+    }
+
+    /// Makes the store too slow for batches of more records, until told otherwise.
+    pub fn set_records_max(&self, records_max: Option<u64>) {
+        self.shared().records_max = records_max;
     }
 
     /// Shows the committed tables.
@@ -188,16 +197,21 @@ impl<L: Logic> Sink<L> for MemSink<L> {
         if !shared.store.tries.insert(commit.attempt) {
             return Err(shared.store.violation(&format!("try {} is used again", commit.attempt)));
         }
+        let records: u64 = commit.ranges.iter().map(|range| range.tally.records).sum();
+        if shared.records_max.is_some_and(|most| records > most) {
+            return Err(SinkError::TooLarge("simulated time limit".to_owned()));
+        }
         let fault = shared.faults.draw();
         match fault {
             None => return shared.store.commit(epoch, &commit),
             Some(Fault::LostReply | Fault::CrashAfter) => shared.store.commit(epoch, &commit)?,
             Some(Fault::Late | Fault::CrashLate) => shared.in_flight = Some((epoch, commit)),
-            Some(Fault::Refused | Fault::Lost | Fault::CrashBefore) => {}
+            Some(Fault::Refused | Fault::TooLarge | Fault::Lost | Fault::CrashBefore) => {}
         }
         drop(shared);
         match fault {
             Some(Fault::Refused) => Err(SinkError::NotApplied("simulated refusal".to_owned())),
+            Some(Fault::TooLarge) => Err(SinkError::TooLarge("simulated time limit".to_owned())),
             Some(Fault::CrashBefore | Fault::CrashAfter | Fault::CrashLate) => {
                 self.dead = true;
                 Err(crash())

@@ -48,6 +48,9 @@ fn text(store: &str, reports: &[Report]) -> String {
                 text.push_str(&format!("  {}: and {} more\n", check.clause.name(), grouped(more)));
             }
         }
+        for remark in &report.remarks {
+            text.push_str(&format!("  note: {}\n", whole(remark)));
+        }
         text.push_str(&verdict(report));
     }
     text
@@ -90,7 +93,12 @@ fn as_json(store: &str, reports: &[Report]) -> Value {
     };
     let job = |report: &Report| {
         let clauses: Vec<Value> = report.checks.iter().map(clause).collect();
-        json!({"job": report.job, "balanced": report.is_balanced(), "clauses": clauses})
+        json!({
+            "job": report.job,
+            "balanced": report.is_balanced(),
+            "clauses": clauses,
+            "remarks": report.remarks,
+        })
     };
     let jobs: Vec<Value> = reports.iter().map(job).collect();
     json!({"store": store, "balanced": reports.iter().all(Report::is_balanced), "jobs": jobs})
@@ -109,6 +117,9 @@ mod tests {
         report.compare(Clause::LateEvents, place, Side::new(3, "rows"), Side::new(3, "found late"));
         let good = text("sqlite:x", &[report.clone()]);
         assert!(good.contains("balanced: 1 comparisons") && !good.contains("NOT"), "{good}");
+        report.remark("3 rows adopted");
+        let noted = text("sqlite:x", &[report.clone()]);
+        assert!(noted.contains("note: 3 rows adopted") && !noted.contains("NOT"), "{noted}");
         report.compare(Clause::LateEvents, place, Side::new(2, "rows"), Side::new(3, "found late"));
         let bad = text("sqlite:x", &[report.clone()]);
         assert!(bad.contains("late_events: batch 7: rows is 2, found late is 3: -1"), "{bad}");

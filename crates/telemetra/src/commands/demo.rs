@@ -22,7 +22,7 @@ use crate::{
     exit::Exit,
     generate::feed::Feed,
     http, out,
-    settings::{Arrival, Origin, Settings, Store},
+    settings::{Arrival, Origin, Place, Settings, Store},
     signals::Stop,
     terminal::Screen,
 };
@@ -45,7 +45,8 @@ pub fn demo(mut settings: Settings, args: &DemoArgs, stop: &Stop, screen: &Scree
     settings.inputs.viewer_dir = Some(args.dir.join("viewer"));
     settings.inputs.arrival = Arrival::Rename;
     if !matches!(settings.store.origin, Origin::Flag(_)) {
-        settings.store = Store { path: args.dir.join("demo.db"), origin: Origin::Flag("dir".into()) };
+        let place = Place::Sqlite(args.dir.join("demo.db"));
+        settings.store = Store { place, origin: Origin::Flag("dir".into()) };
     }
     let is_new = is_empty(&args.dir.join("chat"))?;
     let listener = match settings.http {

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use telemetra_engine::{error::JobError, report::Report};
+use telemetra_engine::report::Report;
 
-use super::run_loop::{Ending, Work, now_ms};
+use super::run_loop::{Work, now_ms};
 use crate::{
     process::rss_bytes,
     snapshot::{Holder, Latest, PartitionStatus, Snapshot, State},
@@ -17,6 +17,7 @@ use crate::{
 pub struct Meter {
     latest: Latest,
     job: String,
+    taken_over_at_ms: i64,
     records_at_start: Option<u64>,
     marks: Vec<(Instant, u64)>,
     batches: u64,
@@ -26,11 +27,13 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A meter that publishes to `latest`; `warnings` tells what is not read, and why.
+    /// A meter of a job that was just taken over, which publishes to `latest`; `warnings` tells what is not
+    /// read, and why.
     pub fn new(latest: Latest, job: String, warnings: Box<dyn FnMut() -> Vec<String>>) -> Self {
         Self {
             latest,
             job,
+            taken_over_at_ms: now_ms(),
             records_at_start: None,
             marks: Vec::new(),
             batches: 0,
@@ -42,10 +45,19 @@ impl Meter {
 
     /// Publishes how the job stands.
     pub fn publish(&mut self, work: &dyn Work, state: State) {
+        self.show(work, state, None);
+    }
+
+    /// Publishes that something is away since `since_ms`, milliseconds of the wall clock.
+    pub fn publish_away(&mut self, work: &dyn Work, cause: String, since_ms: i64) {
+        self.show(work, State::Retrying(cause), Some(since_ms));
+    }
+
+    fn show(&mut self, work: &dyn Work, state: State, retrying_since_ms: Option<i64>) {
         let names = work.input_names();
         let warnings = self.warn();
-        let snapshot = Snapshot { warnings, ..self.snapshot(work.report(), &names, state) };
-        self.latest.publish(snapshot);
+        let snapshot = self.snapshot(work.report(), &names, state);
+        self.latest.publish(Snapshot { warnings, retrying_since_ms, ..snapshot });
     }
 
     /// What is not read now; logged once by file and cause.
@@ -61,20 +73,6 @@ impl Meter {
             }
         }
         warnings
-    }
-
-    /// Publishes a failure; the ending it means, or `None` if it will be tried again.
-    pub(super) fn failed(&mut self, work: &dyn Work, error: JobError) -> Option<Ending> {
-        let (state, ending) = match error {
-            JobError::Retry(cause) | JobError::Busy(cause) => {
-                tracing::warn!(cause, "the step failed and will be tried again");
-                (State::Retrying(cause), None)
-            }
-            JobError::Fenced(cause) => (State::Halted(cause.clone()), Some(Ending::Fenced(cause))),
-            JobError::Halted(cause) => (State::Halted(cause.clone()), Some(Ending::Halted(cause))),
-        };
-        self.publish(work, state);
-        ending
     }
 
     fn snapshot(&mut self, report: &Report, inputs: &[&str], state: State) -> Snapshot {
@@ -98,6 +96,8 @@ impl Meter {
         Snapshot {
             job: self.job.clone(),
             state,
+            retrying_since_ms: None,
+            taken_over_at_ms: Some(self.taken_over_at_ms),
             batches: report.batch_id,
             events_per_second: rate,
             records: report.tally.records,

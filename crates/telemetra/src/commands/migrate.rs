@@ -1,13 +1,17 @@
 //! `migrate`: brings the store's tables to this version.
 
-use crate::{exit::Exit, out, settings::Settings, wiring};
+use crate::{cli::MigrateArgs, exit::Exit, out, settings::Settings, wiring};
 
 /// `migrate`.
 ///
 /// # Errors
 /// When the store cannot be brought to this version.
-pub fn migrate(settings: &Settings) -> anyhow::Result<Exit> {
-    let done = wiring::migrate(settings)?;
+pub fn migrate(settings: &Settings, args: &MigrateArgs) -> anyhow::Result<Exit> {
+    if args.print_roles {
+        out::line(wiring::roles_sql(settings)?.trim_end());
+        return Ok(Exit::Done);
+    }
+    let done = wiring::migrate(settings, &args.adopt_timezone)?;
     out::line(&format!("store {}", settings.store));
     done.iter().for_each(|line| out::line(line));
     if done.is_empty() {

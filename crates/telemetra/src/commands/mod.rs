@@ -1,6 +1,7 @@
 //! What each command does, given valid settings.
 
 pub mod audit;
+mod away;
 pub mod check;
 pub mod demo;
 pub mod generate;
@@ -10,3 +11,4 @@ pub mod once;
 pub mod run;
 pub mod run_loop;
 pub mod status;
+mod take_over;

@@ -5,27 +5,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use telemetra_engine::error::JobError;
-
 use super::{
     meter::Meter,
     once::OnceReport,
     run_loop::{Ahead, Conduct, Ending, Work, drive},
+    take_over::take_over,
 };
 use crate::{
     exit::Exit,
     http::{self, on_demand::OnDemand},
     out,
-    settings::Settings,
+    settings::{Inputs, Settings},
     signals::Stop,
     snapshot::{Latest, Snapshot, State},
     terminal::{Screen, StatusLine},
     wiring,
 };
 
-/// How long `--once` waits for another instance to leave.
-const BUSY_MAX: Duration = Duration::from_secs(10);
-/// How long it waits for files that still change.
+/// How long `--once` waits for files that still change.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
 
 /// What a run is told beside its settings.
@@ -55,7 +52,7 @@ pub struct Started {
 /// once nothing more is read, which with a page that stays can be long before this returns.
 ///
 /// # Errors
-/// What is neither a halt nor a fence: threads, sockets.
+/// What is neither a halt nor a fence: threads, sockets, with `--once` an input that is not there.
 pub fn run(
     settings: &Settings,
     options: &RunOptions,
@@ -64,6 +61,9 @@ pub fn run(
     screen: &Screen,
     at_end: impl FnOnce(),
 ) -> anyhow::Result<Exit> {
+    if options.once {
+        demand_folders(&settings.inputs)?;
+    }
     let latest = Latest::default();
     latest.publish(Snapshot { job: settings.job_or("chat"), ..Snapshot::default() });
     out::note(&format!("store {} (from {})", settings.store, settings.store.origin));
@@ -86,14 +86,18 @@ pub fn run(
 
 /// Takes the job over and drives it to its end.
 fn follow(settings: &Settings, options: &RunOptions, stop: &Stop, latest: &Latest) -> Ending {
-    let mut started = match take_over(settings, options, stop, latest) {
-        Ok(started) => started,
+    let start = || wiring::start_chat(settings, options);
+    let mut started = match take_over(start, options.once, settings.flow.retry_delay, stop, latest) {
+        Ok(started) => {
+            tracing::info!(job = settings.job_or("chat"), "the job is taken over");
+            started
+        }
         Err(ending) => {
             let state = match &ending {
                 Ending::Halted(cause) | Ending::Fenced(cause) => State::Halted(cause.clone()),
                 _ => State::Ended,
             };
-            latest.publish(Snapshot { state, ..(*latest.get()).clone() });
+            latest.publish(Snapshot { state, retrying_since_ms: None, ..(*latest.get()).clone() });
             return ending;
         }
     };
@@ -128,37 +132,18 @@ fn serve(settings: &Settings, listener: TcpListener, latest: &Latest) -> anyhow:
     Ok(page)
 }
 
-fn take_over(
-    settings: &Settings,
-    options: &RunOptions,
-    stop: &Stop,
-    latest: &Latest,
-) -> Result<Started, Ending> {
-    let begun = Instant::now();
-    let mut has_said = false;
-    loop {
-        match wiring::start_chat(settings, options) {
-            Ok(started) => {
-                tracing::info!(job = settings.job_or("chat"), "the job is taken over");
-                return Ok(started);
-            }
-            Err(JobError::Halted(cause)) => return Err(Ending::Halted(cause)),
-            Err(JobError::Fenced(cause)) => return Err(Ending::Fenced(cause)),
-            Err(JobError::Retry(cause) | JobError::Busy(cause)) => {
-                if options.once && begun.elapsed() > BUSY_MAX {
-                    return Err(Ending::Busy(cause));
-                }
-                if !has_said {
-                    tracing::warn!(cause, "the job cannot start yet; trying again until it can");
-                    has_said = true;
-                }
-                latest.publish(Snapshot { state: State::Retrying(cause), ..(*latest.get()).clone() });
-            }
-        }
-        if stop.wait(settings.flow.retry_delay) {
-            return Err(Ending::Stopped);
-        }
+/// Ends a run to the end of the input whose input is not there; a run that stays waits for it.
+fn demand_folders(inputs: &Inputs) -> anyhow::Result<()> {
+    let named = [("--chat-dir", &inputs.chat_dir), ("--viewer-dir", &inputs.viewer_dir)];
+    for (flag, path) in named {
+        let Some(path) = path.as_ref().filter(|path| !path.is_dir()) else { continue };
+        let what = if path.exists() { "is no folder" } else { "does not exist" };
+        anyhow::bail!(
+            "the folder {} ({flag}) {what}; nothing was read. Correct the path, or make the folder and run again",
+            path.display()
+        );
     }
+    Ok(())
 }
 
 fn report(options: &RunOptions, latest: &Latest, ending: &Ending, elapsed: Duration) -> anyhow::Result<()> {

@@ -15,11 +15,9 @@ use telemetra_engine::{
     step::{Job, Stepped},
 };
 
-use super::meter::Meter;
+use super::{away::Away, meter::Meter};
 use crate::{signals::Stop, snapshot::State};
 
-/// Longest pause between two tries.
-const RETRY_MAX: Duration = Duration::from_secs(60);
 /// How often `--once` looks at files that still change.
 const SETTLE_LOOK: Duration = Duration::from_millis(200);
 
@@ -91,7 +89,7 @@ pub struct Conduct {
     pub trigger: Duration,
     /// How long `once` waits for files that still change, from its beginning.
     pub settle_max: Duration,
-    /// First pause after a failure; doubles up to a minute.
+    /// First pause after a failure; see [`Away`] for the others.
     pub retry_delay: Duration,
 }
 
@@ -119,7 +117,7 @@ pub enum Ending {
     Unsettled(String),
     /// The rest was read; this was not, and why.
     Unreadable(String),
-    /// Another instance kept the job, or something stayed away, from the start on.
+    /// Another instance kept the job from the start on.
     Busy(String),
     /// Going on could make a wrong number.
     Halted(String),
@@ -135,79 +133,93 @@ pub fn drive(
     stop: &Stop,
     mut ahead: impl FnMut() -> Ahead,
 ) -> Ending {
-    let mut pause = conduct.retry_delay;
+    let mut away = Away::new("a step failed", conduct.retry_delay);
+    let mut applied = 0;
     let begun = Instant::now();
     loop {
         let is_stopping = stop.is_asked();
-        match turn(work, conduct, is_stopping) {
+        let cap = work.report().records_cap;
+        let turned = match turn(work, conduct, is_stopping) {
+            Ok(Turn::AtEnd) => {
+                // The commit that was in flight is known now.
+                if !away.is_away() {
+                    meter.publish(work, State::Waiting);
+                }
+                at_end(work, conduct, stop, begun, ahead())
+            }
+            turned => turned,
+        };
+        match turned {
             Ok(Turn::More) => {
-                pause = conduct.retry_delay;
-                meter.publish(work, State::Running);
+                // That a batch was given to the store does not yet say that the store is back.
+                if work.report().batches > applied {
+                    away.back();
+                }
+                if !away.is_away() {
+                    meter.publish(work, State::Running);
+                }
             }
             Ok(Turn::CaughtUp) => {
-                pause = conduct.retry_delay;
+                away.back();
                 meter.publish(work, State::Waiting);
                 stop.wait(conduct.trigger);
             }
-            Ok(Turn::AtEnd) => {
-                // The commit that was in flight is known now.
-                meter.publish(work, State::Waiting);
-                let waited = match ahead() {
-                    Ahead::Coming => continue,
-                    Ahead::Unsettled(file) if begun.elapsed() >= conduct.settle_max => {
-                        Some(Ending::Unsettled(file))
-                    }
-                    Ahead::Unreadable(cause) => Some(Ending::Unreadable(cause)),
-                    Ahead::Unsettled(_) => {
-                        stop.wait(SETTLE_LOOK);
-                        continue;
-                    }
-                    Ahead::Nothing => None,
-                };
-                match close(work, conduct, waited.is_some()) {
-                    Ok(()) => {
-                        meter.publish(work, State::Ended);
-                        return waited.unwrap_or(Ending::Done);
-                    }
-                    Err(error) => {
-                        if let Some(ending) = meter.failed(work, error) {
-                            return ending;
-                        }
-                        stop.wait(pause);
-                    }
-                }
+            Ok(Turn::AtEnd) => {}
+            Ok(Turn::Over(ending)) => {
+                away.back();
+                meter.publish(work, State::Ended);
+                return ending;
             }
-            Ok(Turn::Left) => {
+            Err(JobError::Halted(cause)) => {
+                meter.publish(work, State::Halted(cause.clone()));
+                return Ending::Halted(cause);
+            }
+            Err(JobError::Fenced(cause)) => {
+                meter.publish(work, State::Halted(cause.clone()));
+                return Ending::Fenced(cause);
+            }
+            // A failing store must not keep the process from leaving: what is not committed is read again.
+            Err(JobError::Retry(cause) | JobError::Busy(cause)) if is_stopping => {
+                tracing::warn!(
+                    "the last batch was not written: {cause}; nothing is lost, the next start makes it"
+                );
                 meter.publish(work, State::Ended);
                 return Ending::Stopped;
             }
-            Err(error) => {
-                if let Some(ending) = meter.failed(work, error) {
-                    return ending;
+            Err(JobError::Retry(cause) | JobError::Busy(cause)) => {
+                let since_ms = away.failed(&cause, Instant::now(), now_ms());
+                if is_smaller(work.report().records_cap, cap) {
+                    away.try_at_once();
                 }
-                // A failing store must not keep the process from leaving: what is not committed is read again.
-                if is_stopping {
+                applied = work.report().batches;
+                meter.publish_away(work, cause, since_ms);
+                // Asked to stop meanwhile it leaves at once: another try could hang as long as the one before.
+                if away.pause(stop) {
+                    meter.publish(work, State::Ended);
                     return Ending::Stopped;
                 }
-                stop.wait(pause);
-                pause = (pause * 2).min(RETRY_MAX);
             }
         }
     }
+}
+
+/// Whether a cap is smaller than the one before; none is the largest.
+fn is_smaller(cap: Option<u64>, before: Option<u64>) -> bool {
+    cap.is_some_and(|cap| before.is_none_or(|before| cap < before))
 }
 
 enum Turn {
     More,
     CaughtUp,
     AtEnd,
-    Left,
+    Over(Ending),
 }
 
 fn turn(work: &mut dyn Work, conduct: &Conduct, is_stopping: bool) -> Result<Turn, JobError> {
     if is_stopping {
         work.settle()?;
         work.flush(now_ms())?;
-        return Ok(Turn::Left);
+        return Ok(Turn::Over(Ending::Stopped));
     }
     let stepped = work.step(now_ms())?;
     let has_lag = work.report().lag_records > 0;
@@ -226,6 +238,28 @@ fn turn(work: &mut dyn Work, conduct: &Conduct, is_stopping: bool) -> Result<Tur
     }
 }
 
+/// What `--once` does when everything known was read: waits for what is still coming, or closes.
+fn at_end(
+    work: &mut dyn Work,
+    conduct: &Conduct,
+    stop: &Stop,
+    begun: Instant,
+    ahead: Ahead,
+) -> Result<Turn, JobError> {
+    let waited = match ahead {
+        Ahead::Coming => return Ok(Turn::AtEnd),
+        Ahead::Unsettled(file) if begun.elapsed() >= conduct.settle_max => Some(Ending::Unsettled(file)),
+        Ahead::Unsettled(_) => {
+            stop.wait(SETTLE_LOOK);
+            return Ok(Turn::AtEnd);
+        }
+        Ahead::Unreadable(cause) => Some(Ending::Unreadable(cause)),
+        Ahead::Nothing => None,
+    };
+    close(work, conduct, waited.is_some())?;
+    Ok(Turn::Over(waited.unwrap_or(Ending::Done)))
+}
+
 /// Closes every window if that was asked for and nothing is missing, else writes what is unwritten.
 fn close(work: &mut dyn Work, conduct: &Conduct, is_incomplete: bool) -> Result<(), JobError> {
     if conduct.drain && !is_incomplete { work.drain(now_ms()) } else { work.flush(now_ms()) }
@@ -237,113 +271,4 @@ pub fn now_ms() -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::snapshot::Latest;
-
-    /// Plays back outcomes of `step`; then there is nothing to do.
-    #[derive(Default)]
-    struct Fake {
-        steps: Vec<Result<Stepped, JobError>>,
-        calls: Vec<&'static str>,
-        report: Report,
-        stop_at: Option<(usize, Stop)>,
-    }
-
-    impl Work for Fake {
-        fn step(&mut self, _now_ms: i64) -> Result<Stepped, JobError> {
-            self.calls.push("step");
-            if let Some((at, stop)) = &self.stop_at
-                && self.calls.len() == *at
-            {
-                stop.ask(15);
-            }
-            if self.steps.is_empty() { Ok(Stepped::Nothing) } else { self.steps.remove(0) }
-        }
-        fn settle(&mut self) -> Result<bool, JobError> {
-            Ok(true)
-        }
-        fn drain(&mut self, _now_ms: i64) -> Result<(), JobError> {
-            self.calls.push("drain");
-            Ok(())
-        }
-        fn flush(&mut self, _now_ms: i64) -> Result<(), JobError> {
-            self.calls.push("flush");
-            Ok(())
-        }
-        fn report(&self) -> &Report {
-            &self.report
-        }
-        fn input_names(&self) -> Vec<&'static str> {
-            vec!["chat"]
-        }
-        fn set_halted(&mut self, _cause: Option<&str>) -> Result<(), JobError> {
-            Ok(())
-        }
-    }
-
-    fn check(mut work: Fake, once: bool, drain: bool, stop: &Stop, ending: &Ending, calls: &[&str]) {
-        let conduct = Conduct {
-            once,
-            drain,
-            trigger: Duration::ZERO,
-            settle_max: Duration::ZERO,
-            retry_delay: Duration::ZERO,
-        };
-        let mut meter = Meter::new(Latest::default(), "chat".into(), Box::new(Vec::new));
-        assert_eq!(&drive(&mut work, &conduct, &mut meter, stop, || Ahead::Nothing), ending);
-        assert_eq!(work.calls, calls);
-    }
-
-    fn steps(steps: Vec<Result<Stepped, JobError>>) -> Fake {
-        Fake { steps, ..Fake::default() }
-    }
-
-    #[test]
-    fn once_reads_to_the_end_and_flushes_or_drains() {
-        let batch = || steps(vec![Ok(Stepped::Batch { records: 1 }), Ok(Stepped::Dropped)]);
-        let stop = Stop::default();
-        check(batch(), true, false, &stop, &Ending::Done, &["step", "step", "step", "flush"]);
-        check(batch(), true, true, &stop, &Ending::Done, &["step", "step", "step", "drain"]);
-    }
-
-    #[test]
-    fn asked_to_stop_it_finishes_the_batch_and_flushes() {
-        let stop = Stop::default();
-        let mut work = steps(Vec::new());
-        work.stop_at = Some((3, stop.clone()));
-        check(work, false, false, &stop, &Ending::Stopped, &["step", "step", "step", "flush"]);
-    }
-
-    #[test]
-    fn what_can_be_tried_again_is_and_the_rest_ends_it() {
-        let stop = Stop::default();
-        let away = || Err(JobError::Retry("away".into()));
-        check(
-            steps(vec![away(), away()]),
-            true,
-            false,
-            &stop,
-            &Ending::Done,
-            &["step", "step", "step", "flush"],
-        );
-        let halted = steps(vec![Err(JobError::Halted("why".into()))]);
-        check(halted, false, false, &stop, &Ending::Halted("why".into()), &["step"]);
-        let fenced = steps(vec![Err(JobError::Fenced("who".into()))]);
-        check(fenced, false, false, &stop, &Ending::Fenced("who".into()), &["step"]);
-    }
-    #[test]
-    fn a_file_that_does_not_settle_is_named_and_nothing_is_drained() {
-        let zero = Duration::ZERO;
-        let conduct = Conduct { once: true, drain: true, trigger: zero, settle_max: zero, retry_delay: zero };
-        let latest = Latest::default();
-        let mut meter = Meter::new(latest.clone(), "chat".into(), Box::new(Vec::new));
-        let mut work = steps(vec![Ok(Stepped::Batch { records: 1 })]);
-        work.report.tally.records = 1;
-        let ahead = || Ahead::Unsettled("in/b".into());
-        let ending = drive(&mut work, &conduct, &mut meter, &Stop::default(), ahead);
-        assert_eq!(ending, Ending::Unsettled("in/b".into()));
-        assert_eq!(work.calls, ["step", "step", "flush"]);
-        assert_eq!(latest.get().records, 1);
-    }
-}
+mod tests;

@@ -20,6 +20,20 @@ function age(ms) {
   return s < 172800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`;
 }
 
+function span(ms) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  return s < 86400 ? `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} min` : age(ms);
+}
+
+// What the box says: a cause as it is, or since when something is away and that nothing is lost by it.
+function told(status) {
+  const since = status.retrying_since_ms;
+  if (status.state !== "retrying" || since === null) return status.cause;
+  return `DEGRADED since ${clock(since)} (${span(Date.now() - since)}) – ${status.cause}; nothing is lost, trying again`;
+}
+
 function state(word, cause) {
   const pill = at("state");
   pill.textContent = word;
@@ -29,7 +43,7 @@ function state(word, cause) {
 }
 
 function showStatus(status) {
-  state(status.state, status.cause);
+  state(status.state, told(status));
   text("job", status.job ? `job ${status.job}` : "");
   text("rate", whole(status.events_per_second));
   text("lag", status.lag_records ? `${whole(status.lag_records)} still to read` : "caught up");

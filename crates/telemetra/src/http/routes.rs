@@ -1,6 +1,9 @@
 //! Requests to answers.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json, Router,
@@ -10,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response, Sse},
     routing::get,
 };
+use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
@@ -18,10 +22,14 @@ use super::{
     guard::guard,
     live::Live,
 };
-use crate::snapshot::{self, Latest};
+use crate::snapshot::{self, Latest, Snapshot};
 
 /// Most readers of the live numbers at once.
 const LIVE_READERS_MAX: usize = 64;
+/// How long something may be away before `/readyz` says so.
+const READY_AWAY_MAX_MS: i64 = 30_000;
+/// That the page cannot read the store is logged no more often than this; it asks every two seconds.
+const SAY_UNREAD_EVERY: Duration = Duration::from_secs(60);
 /// Longest chart, minutes.
 const CHART_MINUTES_MAX: i64 = 24 * 60;
 /// Longest name of a stream in a request, bytes.
@@ -37,6 +45,8 @@ pub(super) struct Shared {
     /// Length of the windows, milliseconds.
     pub(super) window_ms: i64,
     readers: Arc<Semaphore>,
+    /// When it was last said that the store cannot be read.
+    said_unread: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Shared {
@@ -47,6 +57,15 @@ impl Shared {
             data: Arc::new(Mutex::new(data)),
             window_ms,
             readers: Arc::new(Semaphore::new(LIVE_READERS_MAX)),
+            said_unread: Arc::default(),
+        }
+    }
+
+    fn say_unread(&self, error: &anyhow::Error) {
+        let mut said = self.said_unread.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none_or(|at| at.elapsed() >= SAY_UNREAD_EVERY) {
+            *said = Some(Instant::now());
+            tracing::warn!(%error, "the page could not read the store");
         }
     }
 }
@@ -73,10 +92,34 @@ async fn asset(kind: &'static str, bytes: &'static [u8]) -> Response {
 }
 
 async fn readyz(State(shared): State<Shared>) -> Response {
-    match &shared.latest.get().state {
-        snapshot::State::Halted(_) => (StatusCode::SERVICE_UNAVAILABLE, "halted\n").into_response(),
-        snapshot::State::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
-        _ => "ready\n".into_response(),
+    match not_ready(&shared.latest.get(), Timestamp::now().as_millisecond()) {
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
+        None => "ready\n".into_response(),
+    }
+}
+
+/// Why this instance is not ready at `now_ms` of the wall clock; `None` if it is.
+///
+/// Ready means that it keeps the tables up to date, or will without anybody's help the moment it may:
+/// - starting, or something away before the job was taken over: not ready, it has shown nothing yet;
+/// - away for a moment, then back: ready, else each restart of a store would make a flicker of it;
+/// - away for longer: not ready, since what people read stands still. `/livez` stays: restarting heals nothing;
+/// - standing by: ready. A rolling update ends the old instance once the new one is ready, so a standby that
+///   is not ready would wait for ever for the one that waits for it;
+/// - halted: not ready, somebody must act.
+fn not_ready(snapshot: &Snapshot, now_ms: i64) -> Option<&'static str> {
+    match &snapshot.state {
+        snapshot::State::Halted(_) => Some("halted\n"),
+        snapshot::State::Starting => Some("starting\n"),
+        snapshot::State::Retrying(_) => {
+            let away_ms = snapshot.retrying_since_ms.map_or(0, |since_ms| now_ms.saturating_sub(since_ms));
+            let is_long = away_ms > READY_AWAY_MAX_MS;
+            (is_long || snapshot.taken_over_at_ms.is_none()).then_some("retrying\n")
+        }
+        snapshot::State::Standby(_)
+        | snapshot::State::Running
+        | snapshot::State::Waiting
+        | snapshot::State::Ended => None,
     }
 }
 
@@ -108,14 +151,15 @@ async fn charted(State(shared): State<Shared>, Query(query): Query<ChartQuery>) 
         return (StatusCode::BAD_REQUEST, "the name of the stream is too long\n").into_response();
     }
     // The store is read off this thread, so that the live numbers go on meanwhile.
+    let asked = shared.clone();
     let answered = tokio::task::spawn_blocking(move || {
-        let mut data = shared.data.lock().unwrap_or_else(PoisonError::into_inner);
-        chart(&mut **data, minutes, stream.as_deref(), shared.window_ms)
+        let mut data = asked.data.lock().unwrap_or_else(PoisonError::into_inner);
+        chart(&mut **data, minutes, stream.as_deref(), asked.window_ms)
     });
     match answered.await {
         Ok(Ok(chart)) => Json(chart).into_response(),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "the page could not read the store");
+            shared.say_unread(&error);
             (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read now\n").into_response()
         }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

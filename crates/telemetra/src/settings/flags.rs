@@ -29,7 +29,7 @@ impl<const STORES: bool, const READS: bool> Flags<STORES, READS> {
             Scope::Pipeline => READS,
             // Known, so that asking for them is answered in words; hidden from the help.
             Scope::Later => READS && matches!(key, "kafka" | "chat_topic" | "viewer_topic"),
-            Scope::Accepted => false,
+            Scope::Secret | Scope::Accepted => false,
         }
     }
 }

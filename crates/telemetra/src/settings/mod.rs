@@ -7,6 +7,8 @@
 //! | `flags` | the table as command-line flags |
 //! | `layers` | flag over environment over file over default; unknown names |
 //! | `parse` | text to durations, sizes, numbers |
+//! | `store` | which store, and how it is reached |
+//! | `secret` | texts that only their owner may read |
 //! | `validate` | values to [`Settings`], all faults together |
 //! | `fault` | a wrong setting, its origin and the way on |
 //!
@@ -16,13 +18,16 @@ pub mod fault;
 pub mod flags;
 pub mod layers;
 pub mod parse;
+mod secret;
 pub mod spec;
+mod store;
 #[cfg(test)]
 mod tests;
 mod validate;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
+use telemetra_connectors::postgres::Address;
 use telemetra_core::{
     chat::{Chat, sentiment::Sentiment},
     hash::hash64,
@@ -62,15 +67,28 @@ pub struct Settings {
 /// Where results go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
-    /// The SQLite file.
-    pub path: PathBuf,
+    /// The place itself.
+    pub place: Place,
     /// Who chose it.
     pub origin: Origin,
 }
 
+/// A store of either kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An SQLite file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server.
+    Postgres(Box<Address>),
+}
+
 impl fmt::Display for Store {
+    /// Without secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sqlite:{}", self.path.display())
+        match &self.place {
+            Place::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Place::Postgres(address) => write!(f, "{address}"),
+        }
     }
 }
 

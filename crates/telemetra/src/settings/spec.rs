@@ -9,9 +9,11 @@ pub enum Scope {
     Every,
     /// Commands that open the store.
     Store,
+    /// As `Store`, but never a flag: the process list shows those to everybody.
+    Secret,
     /// Commands that read input.
     Pipeline,
-    /// Recognised names of what this build cannot do yet: Kafka, PostgreSQL, commerce.
+    /// Recognised names of what this build cannot do yet: Kafka, commerce.
     Later,
     /// Names of the old jobs that are accepted and have no effect; a start-up line says so.
     Accepted,
@@ -42,15 +44,28 @@ const fn spec(
     Spec { key, env, scope, value, help }
 }
 
-use Scope::{Accepted, Every, Later, Pipeline, Store};
+use Scope::{Accepted, Every, Later, Pipeline, Secret, Store};
 
 /// Every setting.
 #[rustfmt::skip]
 pub const SPECS: &[Spec] = &[
     spec(Every, "log_level", "LOG_LEVEL", "LEVEL", "What is logged: error, warn, info, debug, trace"),
     spec(Every, "log_format", "TELEMETRA_LOG_FORMAT", "FORMAT", "How it is logged: text or json"),
-    spec(Store, "store", "TELEMETRA_STORE", "STORE", "Where results are kept: sqlite:PATH"),
+    spec(Store, "store", "TELEMETRA_STORE", "STORE", "Where results are kept: sqlite:PATH, postgres://… or jdbc:postgresql://…"),
     spec(Store, "job", "TELEMETRA_JOB", "NAME", "Name of the job in the store; the pipeline's by default"),
+    spec(Secret, "postgres_url", "POSTGRES_URL", "URL", "Address of PostgreSQL: postgres://… or jdbc:postgresql://…"),
+    spec(Store, "postgres_url_file", "POSTGRES_URL_FILE", "FILE", "File that holds the address, readable by its owner alone"),
+    spec(Store, "postgres_host", "POSTGRES_HOST", "HOST", "Host of PostgreSQL, or a folder of sockets"),
+    spec(Store, "postgres_port", "POSTGRES_PORT", "PORT", "Its port; 5432 by default"),
+    spec(Store, "postgres_db", "POSTGRES_DB", "NAME", "The database; named as the user by default"),
+    spec(Store, "postgres_user", "POSTGRES_USER", "NAME", "The role to log in as; the system's user by default"),
+    spec(Secret, "postgres_password", "POSTGRES_PASSWORD", "SECRET", "Its password"),
+    spec(Store, "postgres_password_file", "POSTGRES_PASSWORD_FILE", "FILE", "File that holds it, readable by its owner alone"),
+    spec(Store, "postgres_ssl_mode", "POSTGRES_SSL_MODE", "MODE", "disable, allow, prefer, require, verify-ca or verify-full"),
+    spec(Store, "postgres_ssl_root_cert", "POSTGRES_SSL_ROOT_CERT", "FILE", "Certificate authorities to trust, PEM; the system's by default"),
+    spec(Store, "postgres_ssl_cert", "POSTGRES_SSL_CERT", "FILE", "Our certificate, PEM, for servers that ask for one"),
+    spec(Store, "postgres_ssl_key", "POSTGRES_SSL_KEY", "FILE", "Its key"),
+    spec(Store, "postgres_allow_clear_password", "POSTGRES_ALLOW_CLEAR_PASSWORD", "BOOL", "Send the password unencrypted to another machine: true or false"),
     spec(Pipeline, "chat_dir", "TELEMETRA_CHAT_DIR", "DIR", "Folder of chat events: JSON Lines, also .gz and .zst"),
     spec(Pipeline, "viewer_dir", "TELEMETRA_VIEWER_DIR", "DIR", "Folder of viewer events"),
     spec(Pipeline, "folder_order", "TELEMETRA_FOLDER_ORDER", "ORDER", "Order in which files are read: name or event-time"),
@@ -79,14 +94,6 @@ pub const SPECS: &[Spec] = &[
     spec(Later, "kafka_starting_offsets", "KAFKA_STARTING_OFFSETS", "WHERE", ""),
     spec(Later, "kafka_security_protocol", "KAFKA_SECURITY_PROTOCOL", "NAME", ""),
     spec(Later, "kafka_sasl_mechanism", "KAFKA_SASL_MECHANISM", "NAME", ""),
-    spec(Later, "postgres_url", "POSTGRES_URL", "URL", ""),
-    spec(Later, "postgres_host", "POSTGRES_HOST", "HOST", ""),
-    spec(Later, "postgres_port", "POSTGRES_PORT", "PORT", ""),
-    spec(Later, "postgres_db", "POSTGRES_DB", "NAME", ""),
-    spec(Later, "postgres_user", "POSTGRES_USER", "NAME", ""),
-    spec(Later, "postgres_password", "POSTGRES_PASSWORD", "SECRET", ""),
-    spec(Later, "postgres_password_file", "POSTGRES_PASSWORD_FILE", "FILE", ""),
-    spec(Later, "postgres_ssl_mode", "POSTGRES_SSL_MODE", "MODE", ""),
     spec(Later, "max_files_per_trigger", "MAX_FILES_PER_TRIGGER", "N", ""),
     spec(Later, "event_timezone", "EVENT_TIMEZONE", "ZONE", ""),
     spec(Accepted, "max_retries", "MAX_RETRIES", "N", "accepted without effect: what can be retried is retried until you stop it"),

@@ -15,7 +15,7 @@ use telemetra_core::{
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    Arrival, ChatSettings, Flow, FolderOrder, Inputs, LateFiles, LogSettings, Settings, Store,
+    Arrival, ChatSettings, Flow, FolderOrder, Inputs, LateFiles, LogSettings, Settings,
     fault::{Fault, Faults, Origin},
     layers::{Overlaid, Values},
     parse::{self, Wrong},
@@ -55,8 +55,8 @@ pub enum Purpose {
 /// All faults together, those of the layers first.
 pub fn validate(overlaid: Overlaid, purpose: Purpose) -> Result<Settings, Faults> {
     let Overlaid { values, faults, notes } = overlaid;
-    let mut judge = Judge { values, faults };
-    let settings = Settings {
+    let mut judge = Judge { values, faults, notes };
+    let mut settings = Settings {
         store: judge.store(purpose),
         job: judge.get("job", job_name),
         inputs: judge.inputs(purpose),
@@ -67,19 +67,22 @@ pub fn validate(overlaid: Overlaid, purpose: Purpose) -> Result<Settings, Faults
             filter: judge.get("log_level", log_filter).unwrap_or_default(),
             json: judge.one_of("log_format", &[("text", false), ("json", true)]),
         },
-        notes,
+        notes: Vec::new(),
     };
+    settings.notes = judge.notes;
     if judge.faults.is_empty() { Ok(settings) } else { Err(Faults(judge.faults)) }
 }
 
-struct Judge {
-    values: Values,
-    faults: Vec<Fault>,
+/// Values with what was found wrong with them so far.
+pub(super) struct Judge {
+    pub(super) values: Values,
+    pub(super) faults: Vec<Fault>,
+    pub(super) notes: Vec<String>,
 }
 
 impl Judge {
     /// The judged value; `None` if there is none or it is wrong.
-    fn get<T>(&mut self, key: &str, judge: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+    pub(super) fn get<T>(&mut self, key: &str, judge: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
         let raw = self.values.get(key)?;
         match judge(&raw.text) {
             Ok(value) => Some(value),
@@ -107,20 +110,6 @@ impl Judge {
     fn fault(&mut self, key: &str, what: &str, next: &str) {
         let origin = self.values.get(key).map_or(Origin::Default(key.into()), |raw| raw.origin.clone());
         self.faults.push(Fault { origin, what: what.into(), next: next.into() });
-    }
-
-    fn store(&mut self, purpose: Purpose) -> Store {
-        let raw = self.values.get("store").cloned().expect("the store has a default");
-        let is_default = matches!(raw.origin, Origin::Default(_));
-        let postgres =
-            ["postgres_url", "postgres_host"].into_iter().find(|key| self.values.contains_key(*key));
-        let opens = matches!(purpose, Purpose::Store | Purpose::Pipeline);
-        if let (true, true, Some(key)) = (opens, is_default, postgres) {
-            let what = "asks for PostgreSQL; this build reads folders and writes SQLite only";
-            self.fault(key, what, "choose --store sqlite:PATH, or unset it");
-        }
-        let path = self.get("store", sqlite_path).unwrap_or_default();
-        Store { path, origin: raw.origin }
     }
 
     fn inputs(&mut self, purpose: Purpose) -> Inputs {
@@ -223,23 +212,6 @@ impl Judge {
             open_bytes_max: usize::try_from(open_bytes).unwrap_or(usize::MAX),
             skip_gaps: self.one_of("on_gap", &[("halt", false), ("record", true)]),
         }
-    }
-}
-
-fn sqlite_path(text: &str) -> Result<PathBuf, Wrong> {
-    let next = "write sqlite:PATH, such as sqlite:telemetra.db";
-    let text = text.trim();
-    if ["postgres:", "postgresql:", "jdbc:postgresql:"].iter().any(|prefix| text.starts_with(prefix)) {
-        // The address may hold a password: it is not repeated.
-        return Err((
-            "names PostgreSQL; this build reads folders and writes SQLite only".into(),
-            next.into(),
-        ));
-    }
-    match text.strip_prefix("sqlite:") {
-        Some("") => Err(("names no file".into(), next.into())),
-        Some(path) => Ok(PathBuf::from(path)),
-        None => Err((format!("`{text}` is no store"), next.into())),
     }
 }
 

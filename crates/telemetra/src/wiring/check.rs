@@ -7,10 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use telemetra_connectors::{
-    folder::{FolderInput, FolderOptions, FolderOrder, FolderSource},
-    sqlite::{SCHEMA_VERSION, SqliteReader},
-};
+use telemetra_connectors::folder::{FolderInput, FolderOptions, FolderOrder, FolderSource};
 use telemetra_core::{
     chat::{Chat, decode::Scratch},
     limits,
@@ -27,7 +24,7 @@ use crate::{
         check::{CheckReport, Finding, RefusedSample, SampleReport},
         run_loop::now_ms,
     },
-    settings::Settings,
+    settings::{Place, Settings},
 };
 
 /// How long files are waited for that still change.
@@ -83,9 +80,10 @@ fn settle(source: &mut FolderSource) -> anyhow::Result<()> {
 }
 
 fn store(settings: &Settings) -> Finding {
-    let path = &settings.store.path;
     let what = format!("store {}", settings.store);
-    if !path.exists() {
+    if let Place::Sqlite(path) = &settings.store.place
+        && !path.exists()
+    {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let is_good = folder.is_none_or(Path::is_dir);
         let found = if is_good { "not there yet; a run makes it" } else { "its folder does not exist" };
@@ -99,7 +97,7 @@ fn store(settings: &Settings) -> Finding {
 
 fn open_store(settings: &Settings) -> anyhow::Result<(String, bool)> {
     let job = settings.job_or("chat");
-    let mut reader = SqliteReader::open(&settings.store.path)?;
+    let mut reader = super::open_reader(settings)?;
     let owner = reader.owner()?;
     let (owned, is_ours) = match &owner {
         None => ("no job has run here yet".to_owned(), true),
@@ -110,7 +108,7 @@ fn open_store(settings: &Settings) -> anyhow::Result<(String, bool)> {
     };
     let is_running = reader.is_running(&job)?;
     let running = if is_running { "; the job runs already, a second instance waits for it" } else { "" };
-    Ok((format!("schema version {SCHEMA_VERSION}; {owned}{running}"), is_ours))
+    Ok((format!("the tables are of this version; {owned}{running}"), is_ours))
 }
 
 fn folder(source: &FolderSource, name: &str, path: &Path) -> Finding {

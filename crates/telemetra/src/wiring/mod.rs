@@ -11,15 +11,21 @@ use std::{
 
 use telemetra_connectors::{
     folder::{self, FolderInput, FolderOptions, FolderSource},
-    sqlite::{self, SCHEMA_VERSION, SqliteReader, SqliteSink},
+    StoreReader,
+    postgres::{self, PostgresSink},
+    sqlite::{self, SCHEMA_VERSION, SqliteSink},
 };
-use telemetra_core::{chat::event, limits};
+use telemetra_core::{
+    chat::{Chat, event},
+    limits,
+};
 use telemetra_engine::{
     audit::Report,
     committer::CommitMode,
     error::JobError,
     ids::AttemptId,
     limits::BATCH_RECORDS_MAX,
+    sink::Sink,
     status::JobStatus,
     step::{Attempts, Job},
 };
@@ -33,7 +39,7 @@ use crate::{
         status::JobNow,
     },
     http::data::PageData,
-    settings::{Arrival, FolderOrder, Inputs, Settings},
+    settings::{Arrival, FolderOrder, Inputs, Place, Settings},
 };
 
 /// Records indexed ahead beyond two batches.
@@ -46,14 +52,18 @@ const AHEAD_MARGIN_RECORDS: u64 = 10_000;
 pub fn start_chat(settings: &Settings, options: &RunOptions) -> Result<Started, JobError> {
     let source = FolderSource::new(folders(settings), folder_options(settings, options.once));
     let reporter = source.reporter();
-    let sink = SqliteSink::open(&settings.store.path, &settings.job_or("chat"), settings.chat.window)?;
-    let started_at_ms = now_ms();
-    let rules = settings.rules(options.once, options.accept_changed_meaning, started_at_ms);
-    // SQLite's columns hold texts of any length.
-    let logic = Arc::new(settings.chat_logic(limits::STREAM_CHARS_MAX));
-    let mut job =
-        Job::start(logic, rules, source, sink, CommitMode::Threaded, started_at_ms, random_attempts())?;
-    Work::set_halted(&mut job, None)?;
+    let work = match &settings.store.place {
+        Place::Sqlite(path) => {
+            let sink = SqliteSink::open(path, &settings.job_or("chat"), settings.chat.window)?;
+            // SQLite's columns hold texts of any length.
+            start(settings, options, source, sink, limits::STREAM_CHARS_MAX)?
+        }
+        Place::Postgres(address) => {
+            let sink = PostgresSink::open(address, &settings.job_or("chat"), settings.chat.window)?;
+            let stream_chars_max = sink.stream_chars_max();
+            start(settings, options, source, sink, stream_chars_max)?
+        }
+    };
     let of_all = reporter.clone();
     let ahead = move || {
         let report = reporter.report();
@@ -67,7 +77,23 @@ pub fn start_chat(settings: &Settings, options: &RunOptions) -> Result<Started, 
         }
     };
     let warnings = move || of_all.report().warnings;
-    Ok(Started { work: Box::new(job), ahead: Box::new(ahead), warnings: Box::new(warnings) })
+    Ok(Started { work, ahead: Box::new(ahead), warnings: Box::new(warnings) })
+}
+
+fn start<K: Sink<Chat> + 'static>(
+    settings: &Settings,
+    options: &RunOptions,
+    source: FolderSource,
+    sink: K,
+    stream_chars_max: usize,
+) -> Result<Box<dyn Work>, JobError> {
+    let started_at_ms = now_ms();
+    let rules = settings.rules(options.once, options.accept_changed_meaning, started_at_ms);
+    let logic = Arc::new(settings.chat_logic(stream_chars_max));
+    let mut job =
+        Job::start(logic, rules, source, sink, CommitMode::Threaded, started_at_ms, random_attempts())?;
+    Work::set_halted(&mut job, None)?;
+    Ok(Box::new(job))
 }
 
 /// The folders by number of the input, which is also what records are decoded as: one that is not named keeps
@@ -114,18 +140,36 @@ fn random_attempts() -> Attempts {
 /// # Errors
 /// When the store cannot be opened.
 pub fn page_data(settings: &Settings) -> anyhow::Result<Box<dyn PageData>> {
-    Ok(Box::new(SqliteReader::open(&settings.store.path)?))
+    Ok(Box::new(open_reader(settings)?))
 }
 
-/// Brings the tables to this version; returns what was done, one line each.
+/// Brings the tables to this version; returns what was done, one line each. `adopt_timezone` is the zone of the old
+/// job's instants.
 ///
 /// # Errors
-/// When the store is newer than this build, or cannot be written.
-pub fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
-    match sqlite::migrate(&settings.store.path)? {
+/// When the store is newer than this build, cannot be written, or holds tables that cannot be adopted.
+pub fn migrate(settings: &Settings, adopt_timezone: &str) -> anyhow::Result<Vec<String>> {
+    let path = match &settings.store.place {
+        Place::Sqlite(path) => path,
+        Place::Postgres(address) => return Ok(postgres::migrate(address, adopt_timezone)?.lines),
+    };
+    match sqlite::migrate(path)? {
         SCHEMA_VERSION => Ok(Vec::new()),
         0 => Ok(vec![format!("made the tables, version {SCHEMA_VERSION}")]),
         before => Ok(vec![format!("brought the tables from version {before} to {SCHEMA_VERSION}")]),
+    }
+}
+
+/// SQL that makes least-privilege roles for the store.
+///
+/// # Errors
+/// SQLite has no roles.
+pub fn roles_sql(settings: &Settings) -> anyhow::Result<String> {
+    match &settings.store.place {
+        Place::Sqlite(_) => anyhow::bail!("SQLite has no roles: name the PostgreSQL store with --store"),
+        Place::Postgres(address) => {
+            Ok(postgres::roles_sql(address.schema_name(), address.database_name()))
+        }
     }
 }
 
@@ -134,7 +178,7 @@ pub fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
 /// # Errors
 /// When the store cannot be read, or has no job of that name.
 pub fn status(settings: &Settings) -> anyhow::Result<Vec<JobNow>> {
-    let mut reader = SqliteReader::open(&settings.store.path)?;
+    let mut reader = open_reader(settings)?;
     let jobs = reader.jobs(settings.job.as_deref())?;
     demand_named(settings, jobs.len())?;
     let now = |status: JobStatus| Ok(JobNow { is_running: reader.is_running(&status.job)?, status });
@@ -146,7 +190,7 @@ pub fn status(settings: &Settings) -> anyhow::Result<Vec<JobNow>> {
 /// # Errors
 /// When the store cannot be read, or has no job of that name; an imbalance is no error.
 pub fn audit(settings: &Settings) -> anyhow::Result<Vec<Report>> {
-    let reports = SqliteReader::open(&settings.store.path)?.audit(settings.job.as_deref())?;
+    let reports = open_reader(settings)?.audit(settings.job.as_deref())?;
     demand_named(settings, reports.len())?;
     Ok(reports)
 }
@@ -158,4 +202,12 @@ fn demand_named(settings: &Settings, found: usize) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// The store, opened for reading.
+fn open_reader(settings: &Settings) -> anyhow::Result<StoreReader> {
+    Ok(match &settings.store.place {
+        Place::Sqlite(path) => sqlite::open_reader(path)?,
+        Place::Postgres(address) => postgres::open_reader(address)?,
+    })
 }

@@ -1,4 +1,5 @@
-//! Two instances of one job, and how an instance leaves: by signal, in order, losing nothing.
+//! Two instances of one job, a store or a folder that is away, and how an instance leaves: by signal, in order,
+//! losing nothing.
 
 use std::{
     fs,
@@ -21,8 +22,13 @@ struct Instance {
 
 impl Instance {
     fn start(telemetra: &Telemetra) -> Self {
-        let args = ["run", "chat", "--chat-dir", "chat", "--arrival", "rename", "--log-format", "json"];
-        let mut command = telemetra.command(&args);
+        Self::start_with(telemetra, &["--chat-dir", "chat"])
+    }
+
+    fn start_with(telemetra: &Telemetra, more: &[&str]) -> Self {
+        let args =
+            ["run", "chat", "--arrival", "rename", "--log-format", "json", "--retry-delay-seconds", "0.1"];
+        let mut command = telemetra.command(&[&args, more].concat());
         let mut child =
             command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
@@ -85,6 +91,41 @@ fn a_second_instance_waits_and_takes_over_at_once_when_the_first_is_killed() {
     let db = telemetra.open_store();
     let epoch: i64 = db.query_row("SELECT epoch FROM telemetra_job", [], |row| row.get(0)).expect("a job");
     assert_eq!(epoch, 2);
+}
+
+#[test]
+fn a_store_that_is_away_is_waited_for_with_once_too() {
+    let telemetra = telemetra_with_events();
+    let flags = ["--chat-dir", "chat", "--once", "--store", "sqlite:later/telemetra.db"];
+    let instance = Instance::start_with(&telemetra, &flags);
+    instance.expect("the job cannot start yet: ");
+    fs::create_dir(telemetra.path().join("later")).expect("a folder");
+    instance.expect("back after ");
+    instance.expect("the job is taken over");
+    assert!(instance.wait().success());
+    telemetra.run(&["audit", "--store", "sqlite:later/telemetra.db"]).expect_code(0);
+}
+
+#[test]
+fn a_folder_that_is_away_is_named_by_once_and_waited_for_otherwise() {
+    let telemetra = telemetra_with_events();
+    let said = telemetra
+        .run(&["run", "chat", "--once", "--chat-dir", "chat", "--viewer-dir", "absent"])
+        .expect_code(1);
+    assert!(said.contains("the folder absent (--viewer-dir) does not exist"), "{said}");
+    assert!(!telemetra.store().exists(), "nothing was begun");
+    let instance = Instance::start_with(&telemetra, &["--chat-dir", "chat", "--viewer-dir", "absent"]);
+    instance.expect("absent");
+    fs::create_dir(telemetra.path().join("absent")).expect("a folder");
+    instance.expect("the job is taken over");
+    // A signal ends a pause too: that of another, whose store never comes.
+    let other = Instance::start_with(&telemetra, &["--chat-dir", "chat", "--store", "sqlite:never/x.db"]);
+    other.expect("the job cannot start yet: ");
+    for instance in [instance, other] {
+        instance.signal(libc::SIGTERM);
+        instance.expect("stopped in order");
+        assert!(instance.wait().success());
+    }
 }
 
 #[test]

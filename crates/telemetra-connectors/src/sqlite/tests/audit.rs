@@ -24,6 +24,21 @@ fn an_honest_store_balances_and_everything_was_compared() {
 }
 
 #[test]
+fn rows_of_another_program_are_told_and_not_counted() {
+    let store = Store::with_story();
+    store.sql(
+        "INSERT INTO moments (stream_id, timestamp, moment_type, description, intensity, metadata, detected_at)
+         VALUES ('a', '2024-12-31T23:59:50.000Z', 'chat_spike', 'old', 9, '{}', '2025-01-01T00:00:00.000Z')",
+    );
+    let report = store.audit();
+    assert!(report.is_balanced(), "{:#?}", report.imbalances().collect::<Vec<_>>());
+    let told =
+        "rows adopted from another program, which no sum counts: 0 of chat_summary_minute, 1 of moments";
+    assert_eq!(report.remarks, [told]);
+    assert!(Store::with_story().audit().remarks.is_empty());
+}
+
+#[test]
 fn rows() {
     check("UPDATE chat_summary_minute SET chat_count = 11 WHERE chat_count = 10", "counts", "job chat");
     check("UPDATE chat_summary_minute SET chat_count = 11 WHERE chat_count = 10", "final_rows", "");
@@ -42,6 +57,9 @@ fn rows() {
     );
     check("UPDATE chat_summary_minute SET is_anomaly = 1 WHERE chat_count = 17", "moments", "");
     check("DELETE FROM moments", "moments", "moments is 0");
+    check("UPDATE moments SET batch_id = NULL", "moments", "moments is 0");
+    check("UPDATE moments SET batch_id = 2", "moments", "moments that differ from their row is 1");
+    check("UPDATE moments SET metadata = '{\"chat_count\":6,\"z_score\":null}'", "moments", "differ");
     check("UPDATE moments SET timestamp = '2025-01-01T00:00:00.000Z'", "moments", "");
     check("DELETE FROM telemetra_result_table", "owner", "job chat");
 }
@@ -163,4 +181,4 @@ fn batches_and_totals() {
     check(both, "counts", "");
 }
 
-const TOTALS: [&str; 7] = super::super::audit::TOTALS;
+const TOTALS: [&str; 7] = crate::ledger::audit::TOTALS;

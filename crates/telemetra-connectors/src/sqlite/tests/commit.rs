@@ -35,7 +35,7 @@ a 2025-01-01T00:00:30.000Z 2025-01-01T00:00:50.000Z 4 3 0.25 2 1 0.2 [\"Kappa\",
     check(
         "SELECT * FROM moments",
         "1 a 2025-01-01T00:00:10.000Z chat_spike a peak 0.3 \
-         {\"chat_count\":6,\"unique_chatters\":3,\"avg_viewers\":12.5,\"z_score\":4.5} 2025-01-01T00:00:30.000Z",
+         {\"chat_count\":6,\"unique_chatters\":3,\"avg_viewers\":12.5,\"z_score\":4.5} 2025-01-01T00:00:30.000Z 3",
     );
     check(
         "SELECT job, input, topic, \"partition\", \"offset\", file, line, code, hex(raw), batch_id FROM dead_letters",

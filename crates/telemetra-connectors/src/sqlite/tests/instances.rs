@@ -36,19 +36,6 @@ fn a_successor_reads_back_all_that_was_committed() {
 }
 
 #[test]
-fn open_rows_are_found_by_the_key_alone() {
-    let store = Store::with_story();
-    let sql = format!(
-        "EXPLAIN QUERY PLAN {} SELECT w.chat_count FROM stream CROSS JOIN chat_summary_minute w
-         ON w.stream_id = stream.id AND w.window_start > 'x' ORDER BY w.stream_id, w.window_start",
-        chat_rows::STREAMS
-    );
-    let plan = store.text(&sql);
-    assert!(plan.contains("SEARCH w USING PRIMARY KEY (stream_id=? AND window_start>?)"), "{plan}");
-    assert!(!plan.contains("SCAN w"), "{plan}");
-}
-
-#[test]
 fn a_second_instance_is_told_who_holds_the_job() {
     let store = Store::new();
     let (sink, _) = store.take_over();

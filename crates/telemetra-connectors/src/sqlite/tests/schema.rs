@@ -22,6 +22,48 @@ fn the_migrated_schema_is_the_golden_one() {
     assert_eq!(store.one::<String>("PRAGMA journal_mode"), "wal");
 }
 
+/// The story in a file of version 1.
+fn version_1() -> Store {
+    let (store, story) = (Store::new(), Store::with_story());
+    let db = Connection::open(&store.path).unwrap();
+    db.execute_batch(&format!("ATTACH '{}' AS story", story.path.display())).unwrap();
+    db.execute_batch(migrate::VERSION_TABLE).unwrap();
+    db.execute_batch(migrate::MIGRATIONS[0]).unwrap();
+    db.execute("INSERT INTO telemetra_schema_version VALUES (1, '2025-01-01T00:00:00.000Z')", []).unwrap();
+    for (table, _) in migrate::tables(&db).unwrap() {
+        if table != "telemetra_schema_version" {
+            let columns = "SELECT group_concat(name, '\",\"') FROM pragma_table_info(?1, 'main')";
+            let columns: String = db.query_row(columns, [&table], |row| row.get(0)).unwrap();
+            db.execute(&format!("INSERT INTO {table} SELECT \"{columns}\" FROM story.{table}"), []).unwrap();
+        }
+    }
+    store
+}
+
+#[test]
+fn a_file_of_version_1_is_brought_forward_with_its_rows() {
+    let store = version_1();
+    // A moment whose window has no final row here is nobody's.
+    store.sql(
+        "INSERT INTO moments VALUES (7, 'b', '2025-01-01T00:00:10.000Z', 'chat_spike', 'd', 1, '{}', 'x')",
+    );
+    match open_reader(&store.path) {
+        Err(SinkError::Halt(text)) => assert!(text.contains("has version 1, this program needs 2"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(migrate(&store.path).unwrap(), 1);
+    assert_eq!(migrate(&store.path).unwrap(), SCHEMA_VERSION);
+    assert_eq!(store.text("SELECT stream_id, batch_id FROM moments ORDER BY id"), "a 3\nb NULL");
+    let report = store.audit();
+    assert!(report.is_balanced(), "{:#?}", report.imbalances().collect::<Vec<_>>());
+    assert_eq!(report.remarks.len(), 1);
+    // And it goes on from there.
+    let (mut sink, recovered) = store.take_over();
+    assert_eq!(recovered.last_batch, 3);
+    sink.commit(&Commit { open_count: 8, ..batch(4, Some(35), Some(35)) }).unwrap();
+    assert!(store.audit().is_balanced());
+}
+
 /// Opens a prepared store for writing; the refusal must contain `words` and nothing may have changed.
 #[track_caller]
 fn refuse(prepare: impl FnOnce(&Store), words: &str) {
@@ -68,7 +110,7 @@ fn tables_of_others_in_the_file_are_left_alone() {
 #[test]
 fn readers_neither_make_nor_migrate_a_store() {
     let store = Store::new();
-    let refused = |words: &str| match SqliteReader::open(&store.path) {
+    let refused = |words: &str| match open_reader(&store.path) {
         Err(SinkError::Halt(text)) => assert!(text.contains(words), "{text}"),
         other => panic!("{words}: {other:?}"),
     };

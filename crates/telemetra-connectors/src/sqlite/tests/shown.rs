@@ -1,6 +1,11 @@
 //! What the page is shown: sums over streams, the busiest of them, the newest moments.
 
+use std::time::Duration;
+
+use telemetra_engine::sink::SinkError;
+
 use super::*;
+use crate::ledger::{Arg, Readable, Row, Snapshot, windows};
 
 /// The story, and stream `b` in its last two windows with twice the count.
 fn two_streams() -> Store {
@@ -61,9 +66,67 @@ fn an_empty_store_shows_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.db");
     migrate(&path).unwrap();
-    let mut reader = SqliteReader::open(&path).unwrap();
+    let mut reader = open_reader(&path).unwrap();
     assert_eq!(reader.newest_ms().unwrap(), None);
     assert_eq!(reader.rates(0, None).unwrap(), []);
     assert_eq!(reader.streams(0, T0, 10).unwrap(), []);
     assert_eq!(reader.owner().unwrap(), None);
+}
+
+/// A store that answers nothing and keeps how it would have found the rows.
+#[derive(Debug)]
+struct Explaining {
+    db: Connection,
+    plans: std::sync::mpsc::Sender<String>,
+}
+
+impl Snapshot for Explaining {
+    fn each(
+        &mut self,
+        sql: &str,
+        args: &[Arg<'_>],
+        _: &mut dyn FnMut(&Row) -> Result<(), SinkError>,
+    ) -> Result<(), SinkError> {
+        let explain = format!("EXPLAIN QUERY PLAN {}", snapshot::translate(sql));
+        let mut statement = self.db.prepare(&explain).unwrap();
+        let steps = statement.query_map(rusqlite::params_from_iter(args), |row| row.get::<_, String>(3));
+        self.plans.send(steps.unwrap().collect::<Result<Vec<_>, _>>().unwrap().join("\n")).unwrap();
+        Ok(())
+    }
+}
+
+impl Readable for Explaining {
+    fn snapshot(
+        &mut self,
+        _: Duration,
+        read: &mut dyn FnMut(&mut dyn Snapshot) -> Result<(), SinkError>,
+    ) -> Result<(), SinkError> {
+        read(self)
+    }
+
+    fn is_running(&mut self, _: &str) -> Result<bool, SinkError> {
+        Ok(false)
+    }
+}
+
+#[test]
+fn windows_are_found_by_seeks_in_the_key() {
+    let store = two_streams();
+    let (plans, explained) = std::sync::mpsc::channel();
+    let mut explaining = Explaining { db: Connection::open(&store.path).unwrap(), plans };
+    windows::above_watermark(&mut explaining, window(), Watermark::at(T0)).unwrap();
+    windows::provisional(&mut explaining, window(), Watermark::at(T0)).unwrap();
+    let mut reader = StoreReader::new(explaining);
+    reader.newest_ms().unwrap();
+    reader.rates(T0, None).unwrap();
+    reader.streams(T0, T0, 10).unwrap();
+    drop(reader);
+    let plans: Vec<String> = explained.iter().collect();
+    assert_eq!(plans.len(), 5);
+    for plan in plans {
+        assert!(plan.contains("SEARCH w USING PRIMARY KEY (stream_id=?"), "{plan}");
+        for table in ["w", "c", "n", "chat_summary_minute"] {
+            assert!(!plan.lines().any(|step| step == format!("SCAN {table}")), "{plan}");
+        }
+    }
 }

@@ -61,7 +61,8 @@ fn a_fault_writes_all_or_nothing_and_the_question_tells() {
         next.read(assert_balanced);
         written(&next)
     };
-    assert!(!check(Fault::Refused, "not written", false, Some(false)));
+    assert!(!check(Fault::Refused, "nothing was written", false, Some(false)));
+    assert!(!check(Fault::TooLarge, "too long", false, Some(false)));
     assert!(check(Fault::LostReply, "not known", true, Some(true)));
     assert!(!check(Fault::Lost, "not known", false, Some(false)));
     assert!(check(Fault::Late, "not known", false, Some(true)));

@@ -91,7 +91,21 @@ fn readiness_follows_the_state() {
     check(State::Starting, "503");
     check(State::Running, "200");
     check(State::Waiting, "200");
+    check(State::Standby("held".into()), "200");
     check(State::Halted("why".into()), "503");
+    // Away before the job was taken over.
+    check(State::Retrying("gone".into()), "503");
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    for (away_ms, expected) in [(0, "200"), (3_600_000, "503")] {
+        latest.publish(Snapshot {
+            state: State::Retrying("gone".into()),
+            retrying_since_ms: Some(now_ms - away_ms),
+            taken_over_at_ms: Some(0),
+            ..Snapshot::default()
+        });
+        let answer = get(&page, "/readyz");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "away for {away_ms} ms: {answer}");
+    }
     assert!(get(&page, "/livez").starts_with("HTTP/1.1 200"));
 }
 

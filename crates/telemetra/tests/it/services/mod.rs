@@ -13,7 +13,7 @@ use std::{
 };
 
 pub(crate) mod postgres;
-// proxy
+pub(crate) mod proxy;
 
 /// Long enough for any machine; what takes so long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -3,7 +3,7 @@
 //! `initdb` runs once for each release of the server; what it made is kept beside the build and copied for each
 //! server. A keeper, a small shell whose standard input is a pipe from this process, starts and stops the server.
 //! However this process ends, the pipe ends with it: the keeper then stops the server and removes its folder.
-//! PostgreSQL refuses to run as root, so root's keeper runs as `postgres` or `nobody`, whom the folder belongs to.
+//! PostgreSQL refuses to run as root, so root's keeper runs it as `postgres` or `nobody`, whom the folder belongs to.
 
 use std::{
     fs,
@@ -38,21 +38,30 @@ const INITDB: [&str; 9] =
 const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nshared_buffers = '32MB'\n\
                         max_connections = 50\ntimezone = 'UTC'\nlog_line_prefix = '%m [%p] %a '\n";
 
-/// `start` and `stop` on standard input are answered by `done` or `failed`; its end ends the server and the folder.
+/// Does what a word on standard input says and answers `done` or `failed`; its end ends the server and the folder.
 ///
-/// An answer that nobody reads any more must not end it before its work is done.
+/// It makes the folder too, and says so first: nothing is there that only this process knows of. An answer that nobody
+/// reads any more must not end it before its work is done.
 const KEEPER: &str = r#"
-cd /
+programs=$1 template=$2 owner=$4
 trap '' PIPE
-stop() { "$1/pg_ctl" stop -s -w -m immediate -D "$2/data"; }
+folder=$(mktemp -d "$3/telemetra-postgres-XXXXXX") || exit
+echo "$folder"
+shift 4
+cd /
+stop() { "$@" "$programs/pg_ctl" stop -s -w -m immediate -D "$folder/data"; }
 while read -r word; do
     case $word in
-    start) "$1/pg_ctl" start -s -w -t 60 -D "$2/data" -l "$2/log" ;;
+    make) cp -r "$template" "$folder/data" ;;
+    start)
+        { [ -z "$owner" ] || chown -R "$owner" "$folder"; } &&
+            "$@" "$programs/pg_ctl" start -s -w -t 60 -D "$folder/data" -l "$folder/log"
+        ;;
     stop) stop "$@" ;;
-    esac >>"$2/keeper.log" 2>&1 && echo done || echo failed
+    esac >>"$folder/keeper.log" 2>&1 && echo done || echo failed
 done
 stop "$@" >/dev/null 2>&1
-rm -rf "$2"
+rm -rf "$folder"
 "#;
 
 /// A running server, or one that was stopped and can be started again.
@@ -66,7 +75,8 @@ pub(crate) struct Postgres {
 /// What a server of one test's own is to be.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Setup<'a> {
-    /// Whether a commit is on the disk when it is answered.
+    /// Whether a commit is on the disk when it is answered. Only a crash of the whole machine makes a difference to
+    /// what is there afterwards, but commits and recovery take their true time.
     pub(crate) fsync: bool,
     /// Lines of `postgresql.conf`, which win over the usual ones.
     pub(crate) settings: &'a [(&'a str, &'a str)],
@@ -100,20 +110,18 @@ impl Postgres {
 
     fn try_start(setup: Setup) -> Result<Self, String> {
         let programs = programs()?;
-        let folder = tempfile::Builder::new().prefix("telemetra-postgres-").tempdir().expect("a folder");
-        let run_as = run_as(folder.path())?;
-        copy(template(&programs, run_as)?, &folder.path().join("data"))?;
+        let run_as = run_as()?;
+        let template = template(&programs, run_as)?;
+        let (keeper, folder) = Keeper::start(&programs, template, run_as);
+        let mut server = Self { folder, port: 0, keeper: Mutex::new(keeper) };
+        if !server.say("make") {
+            return Err(format!("PostgreSQL's folder cannot be made:\n{}", server.log()));
+        }
         for (name, text) in setup.files {
-            let path = folder.path().join("data").join(name);
+            let path = server.folder.join("data").join(name);
             fs::write(&path, text).expect("the data folder is ours");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("the file is ours");
         }
-        if let Some((user, group)) = run_as {
-            give(folder.path(), user, group);
-        }
-        // From here the keeper removes the folder.
-        let keeper = Mutex::new(Keeper::start(&programs, folder.path(), run_as));
-        let mut server = Self { folder: folder.keep(), port: 0, keeper };
         for _ in 0..10 {
             server.port = free_port();
             server.configure(setup);
@@ -130,6 +138,11 @@ impl Postgres {
     fn configure(&self, setup: Setup) {
         let fsync = if setup.fsync { "on" } else { "off" };
         let mut text = format!("{SETTINGS}port = {}\nfsync = {fsync}\n", self.port);
+        // File by file, recovery after a crash would take seconds for the thousand files of an empty server.
+        let version = fs::read_to_string(self.folder.join("data/PG_VERSION")).expect("initdb wrote it");
+        if cfg!(target_os = "linux") && version.trim().parse::<u32>().is_ok_and(|version| version >= 14) {
+            text += "recovery_init_sync_method = 'syncfs'\n";
+        }
         for (name, value) in setup.settings {
             text += &format!("{name} = '{}'\n", value.replace('\'', "''"));
         }
@@ -238,23 +251,41 @@ pub(crate) fn connect(address: &str) -> Result<Client, postgres::Error> {
 }
 
 impl Keeper {
-    fn start(programs: &Path, folder: &Path, run_as: RunAs) -> Self {
-        let mut command = command("sh", run_as);
-        command.args(["-c", KEEPER, "keeper"]).arg(programs).arg(folder);
+    /// The keeper and the empty folder that it has made.
+    fn start(programs: &Path, template: &Path, run_as: RunAs) -> (Self, PathBuf) {
+        let mut command = command("sh", None);
+        command.args(["-c", KEEPER, "keeper"]).args([programs, template, &tempfile::env::temp_dir()]);
+        let owner = run_as.map(|(user, group)| format!("{user}:{group}"));
+        command.arg(owner.as_deref().unwrap_or_default());
+        if let Some((user, group)) = run_as {
+            command.args([
+                "setpriv",
+                &format!("--reuid={user}"),
+                &format!("--regid={group}"),
+                "--clear-groups",
+            ]);
+        }
         // A signal to the tests' process group, as Ctrl-C sends it, must not keep the keeper from its work.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("sh is there");
         let words = Some(child.stdin.take().expect("it is piped"));
         let answers = BufReader::new(child.stdout.take().expect("it is piped"));
-        Self { child, words, answers }
+        let mut keeper = Self { child, words, answers };
+        let folder = keeper.answer();
+        assert!(!folder.is_empty(), "no folder can be made in {}", tempfile::env::temp_dir().display());
+        (keeper, PathBuf::from(folder))
     }
 
     fn say(&mut self, word: &str) -> bool {
-        let mut answer = String::new();
         let words = self.words.as_mut().expect("it is open until the end");
         writeln!(words, "{word}").expect("the keeper listens");
+        self.answer() == "done"
+    }
+
+    fn answer(&mut self) -> String {
+        let mut answer = String::new();
         self.answers.read_line(&mut answer).expect("the keeper answers");
-        answer == "done\n"
+        answer.trim_end().to_owned()
     }
 }
 
@@ -287,9 +318,10 @@ fn programs() -> Result<PathBuf, String> {
     Err(format!("this test needs PostgreSQL, which `make test` installs: run it once.\n{why}"))
 }
 
-/// Whom the server runs as, if the owner of `ours` is root.
-fn run_as(ours: &Path) -> Result<RunAs, String> {
-    if fs::metadata(ours).expect("it was just made").uid() != 0 {
+/// Whom the server runs as, if we are root.
+fn run_as() -> Result<RunAs, String> {
+    let ours = tempfile::tempfile().and_then(|file| file.metadata()).expect("a temporary file");
+    if ours.uid() != 0 {
         return Ok(None);
     }
     let users = fs::read_to_string("/etc/passwd").map_err(|error| format!("/etc/passwd: {error}"))?;
@@ -300,16 +332,6 @@ fn run_as(ours: &Path) -> Result<RunAs, String> {
     };
     let found = ids("postgres").or_else(|| ids("nobody"));
     found.map(Some).ok_or_else(|| "neither user postgres nor nobody is there, and root may not run it".into())
-}
-
-/// Gives a folder with all that is in it to another user.
-fn give(path: &Path, user: u32, group: u32) {
-    chown(path, Some(user), Some(group)).expect("root may give its files away");
-    if path.is_dir() {
-        for entry in fs::read_dir(path).expect("it is readable") {
-            give(&entry.expect("it is readable").path(), user, group);
-        }
-    }
 }
 
 /// What `initdb` makes, kept beside the build for all test processes; the first one makes it.
@@ -327,7 +349,9 @@ fn template(programs: &Path, run_as: RunAs) -> Result<&'static Path, String> {
         let password = ours.path().join("password");
         fs::write(&password, PASSWORD).expect("the folder is ours");
         if let Some((user, group)) = run_as {
-            give(ours.path(), user, group);
+            for path in [ours.path(), &password] {
+                chown(path, Some(user), Some(group)).expect("root may give its files away");
+            }
         }
         let mut initdb = command(programs.join("initdb"), run_as);
         initdb.args(INITDB).arg("--pwfile").arg(password).arg("-D").arg(ours.path().join("data"));

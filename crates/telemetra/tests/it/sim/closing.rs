@@ -265,6 +265,7 @@ fn each_fault_of_a_commit_alone_leaves_the_same_rows() {
     let (undisturbed, _) = run(&[], CommitMode::Inline);
     let all = [
         Fault::Refused,
+        Fault::TooLarge,
         Fault::LostReply,
         Fault::Lost,
         Fault::Late,

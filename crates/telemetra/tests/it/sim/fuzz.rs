@@ -7,7 +7,10 @@
 use std::ops::Range;
 
 use telemetra_core::logic::Logic;
-use telemetra_engine::sim::{dice::Dice, faults::FaultPlan, source::ReadFaults};
+use telemetra_engine::{
+    limits::TOO_LARGE_RECORDS_MIN,
+    sim::{dice::Dice, faults::FaultPlan, source::ReadFaults},
+};
 
 use super::{
     chat::chat,
@@ -102,6 +105,8 @@ fn one<L: Logic>(product: &Product<L>, seed: u64, clean: bool) -> Option<Outcome
     if faulty {
         sim.sink.set_faults(FaultPlan::swarm(dice.roll()));
         sim.source.set_faults(ReadFaults { retry: 60, changed: 60, crash: 100 }, dice.roll());
+        // Never under what a batch that took too long is cut down to.
+        sim.sink.set_records_max(dice.pick(&[None, Some(TOO_LARGE_RECORDS_MIN), Some(2_500)]));
     }
     let drive = Drive {
         seed: dice.roll(),

@@ -11,6 +11,7 @@
 //! | `live` | live flow: empty, refused, slow, silent, hung and ended partitions |
 //! | `folders` | files that come late as a whole |
 //! | `closing` | drain, flush, gaps, changed meaning, a second instance |
+//! | `slow` | a store too slow for large batches |
 //! | `properties` | any split and any crash give the same rows |
 //! | `fuzz` | seeded random worlds with all faults |
 //! | `golden` | the same inputs as the executable model of the rules, the same rows |
@@ -33,4 +34,5 @@ mod input;
 mod live;
 mod product;
 mod properties;
+mod slow;
 mod stamps;

@@ -77,7 +77,11 @@ pub(super) fn banned(code: &str, bans: &[Ban]) -> Vec<String> {
     faults
 }
 
-/// Connectors that a file of connector `own` names, by line.
+/// The floor beneath the stores, and the stores that stand on it: what they read alike.
+const LEDGER: &str = "ledger";
+const STORES: [&str; 2] = ["postgres", "sqlite"];
+
+/// Connectors that a file of connector `own` names, by line. Stores may name the floor beneath them.
 pub(super) fn names_sibling(
     own: &str,
     siblings: &[&str],
@@ -85,7 +89,8 @@ pub(super) fn names_sibling(
 ) -> impl Iterator<Item = String> + use<> {
     let code = shipped(text);
     let mut faults = Vec::new();
-    for sibling in siblings.iter().filter(|&&sibling| own != "lib" && sibling != own) {
+    let may_name = |sibling: &str| sibling == own || (sibling == LEDGER && STORES.contains(&own));
+    for sibling in siblings.iter().filter(|sibling| own != "lib" && !may_name(sibling)) {
         let path = format!("crate::{sibling}");
         let inline =
             code.lines().enumerate().filter(|(_, line)| holds(line, &path, false)).map(|(at, _)| at + 1);
@@ -302,13 +307,18 @@ mod tests {
     #[test]
     fn connectors_are_siblings() {
         let check = |own: &str, code: &str, expected: usize| {
-            assert_eq!(names_sibling(own, &["folder", "sqlite"], code).count(), expected, "{own}: {code}");
+            let siblings = ["folder", "ledger", "postgres", "sqlite"];
+            assert_eq!(names_sibling(own, &siblings, code).count(), expected, "{own}: {code}");
         };
         check("folder", "use crate::sqlite::Store;", 1);
         check("folder", "use crate::{folder::Cut, sqlite};", 1);
         check("folder", "fn f() {\n    crate::sqlite::open()\n}", 1);
         check("folder", "use crate::folder::Cut;\n// crate::sqlite", 0);
         check("lib", "pub use crate::sqlite::Store;", 0);
+        check("sqlite", "use crate::ledger::Row;", 0);
+        check("postgres", "use crate::{ledger::Row, sqlite::Store};", 1);
+        check("ledger", "use crate::postgres::Address;", 1);
+        check("folder", "use crate::ledger::Row;", 1);
     }
 
     #[test]

@@ -1,0 +1,357 @@
+//! One batch, one transaction (RELIABILITY §1.3).
+//!
+//! The job row is locked first and only at the epoch and batch that this instance knows, so whoever was overtaken
+//! writes nothing. Everything travels in two flights; what their answers say is checked before COMMIT is sent: a
+//! batch that would break the law of counts is rolled back. COMMIT brings its own proof: the attempt is read back
+//! behind it, because a COMMIT that the server turned into a rollback is no error to the client library
+//! (RELIABILITY §0.2).
+
+use std::time::Duration;
+
+use telemetra_core::{
+    chat::rows::ChatRows,
+    mutant::{self, Mutant},
+    watermark::Watermark,
+};
+use telemetra_engine::{
+    audit::{self, Clause, Imbalance, Report, Side},
+    ids::AttemptId,
+    sink::{Commit, SinkError, Tally, Totals},
+};
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::{
+    Held, Job,
+    chat_rows::{self, Written},
+    failure::Failure,
+    flight::{Reply, Statement, fly, one},
+    ledger_rows::{self, int},
+    link::HOLDS,
+    session::Session,
+    values::Ms,
+};
+
+/// Longest wait for a flight of a batch, more than the server's own limit for one statement.
+const FLIGHT_LIMIT: Duration = Duration::from_secs(40);
+/// Longest wait for the answer to COMMIT; then it is in doubt.
+const COMMIT_LIMIT: Duration = Duration::from_secs(30);
+/// Longest wait for what has become of a COMMIT.
+const ASK_LIMIT: Duration = Duration::from_secs(15);
+
+/// Begins a batch: the server gives up before we do, and an instance that is frozen holds its lock for seconds.
+const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '30s';
+    SET LOCAL idle_in_transaction_session_timeout = '10s'";
+/// Begins to ask: waits for a COMMIT under way to end.
+pub(super) const BEGIN_ASKING: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '10s';
+    SET LOCAL idle_in_transaction_session_timeout = '10s'";
+
+/// See [`telemetra_engine::sink::Sink::commit`].
+pub(super) fn commit(
+    session: &Session,
+    job: &Job,
+    held: &Held,
+    commit: &Commit<ChatRows>,
+    now_ms: i64,
+) -> Result<(), Failure> {
+    audit::check_commit(commit).map_err(|imbalance| refuse(commit.batch_id, &imbalance))?;
+    if mutant::is(Mutant::DeadLettersOutside) {
+        session.run(FLIGHT_LIMIT, async |client| ledger_rows::refused_alone(client, job, held, commit).await)?;
+    }
+    session.run(FLIGHT_LIMIT, async |client| write(client, job, held, commit, Ms(now_ms)).await)?;
+    session.take_warnings();
+    let sent = session.run_uncancelled(COMMIT_LIMIT, async |client| send_commit(client, job, commit).await);
+    if mutant::is(Mutant::AcknowledgedBeforeCommit) {
+        return Ok(());
+    }
+    match sent {
+        Ok(true) => check_warnings(session, commit.batch_id),
+        Ok(false) => Err(SinkError::NotApplied(format!(
+            "PostgreSQL rolled batch {} of job {} back instead of committing it",
+            commit.batch_id, job.name
+        ))
+        .into()),
+        Err(failure) => Err(failure.at_commit(commit.batch_id).into()),
+    }
+}
+
+/// A warning in reply to COMMIT leaves it in doubt: it may hold on this server alone (RELIABILITY §1.5).
+fn check_warnings(session: &Session, batch_id: u64) -> Result<(), Failure> {
+    match session.take_warnings().first() {
+        None => Ok(()),
+        Some(warning) => {
+            let text = format!("batch {batch_id}, COMMIT was answered with a warning: {warning}");
+            Err(SinkError::InDoubt(text).into())
+        }
+    }
+}
+
+fn refuse(batch_id: u64, imbalance: &Imbalance) -> Failure {
+    Failure::halt(format!("batch {batch_id} does not add up and was not written: {imbalance}"))
+}
+
+/// All of a batch but its COMMIT.
+async fn write(
+    client: &Client,
+    job: &Job,
+    held: &Held,
+    commit: &Commit<ChatRows>,
+    now: Ms,
+) -> Result<(), Failure> {
+    let mut tally = Tally::default();
+    commit.ranges.iter().for_each(|range| tally.add(&range.tally));
+
+    let positions = ledger_rows::Positions::new(held, commit)?;
+    let refused = ledger_rows::Refused::new(held, commit)?;
+    let segments = ledger_rows::Segments::new(held, commit)?;
+    let windows = chat_rows::Windows::new(&commit.rows.windows);
+    let moments = chat_rows::Moments::new(&commit.rows.moments);
+    let batch_id = int(commit.batch_id)?;
+
+    let lock = "SELECT epoch, last_batch, watermark_ms FROM telemetra.job WHERE job = $1 FOR UPDATE";
+    let mut first = vec![Statement::new(lock).text(&job.name)];
+    positions.push(&mut first, &job.name);
+    refused.push(&mut first, &job.name, &batch_id);
+    segments.push(&mut first, &job.name);
+    windows.push(&mut first, &batch_id, &now);
+    moments.push(&mut first, &batch_id);
+    if commit.close_early {
+        first.push(chat_rows::close_early(&batch_id, &now));
+    }
+    let mut replies = fly(client, BEGIN, first).await?.into_iter();
+    let mut next = || replies.next().expect("a flight returns one reply for each statement");
+
+    check_job(&next(), job, held, commit)?;
+    positions.check(&mut next, &job.name)?;
+    refused.check(&mut next)?;
+    segments.check(client, &mut next, &job.name).await?;
+    let mut written = windows.check(client, &mut next).await?;
+    written.moments = moments.check(&mut next)?;
+    if commit.close_early {
+        written.add(&chat_rows::sums(&next())?);
+    }
+    finish(client, job, held, commit, &tally, &written, now).await
+}
+
+/// The job row must be at the epoch and batch before this one, and at the watermark that judged it.
+fn check_job(reply: &Reply, job: &Job, held: &Held, commit: &Commit<ChatRows>) -> Result<(), Failure> {
+    let Some(row) = reply.rows.first() else {
+        return Err(Failure::halt(format!("job {} has no row any more: restore a backup", job.name)));
+    };
+    let (epoch, last): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    let is_ours = epoch == int(held.epoch)? || mutant::is(Mutant::NoEpoch);
+    if !is_ours {
+        let text = format!("job {} is at epoch {epoch}, this instance has {}", job.name, held.epoch);
+        return Err(SinkError::Fenced(text).into());
+    }
+    if last != int(commit.batch_id)? - 1 && !mutant::is(Mutant::NoCompareAndSet) {
+        return Err(SinkError::Fenced(format!(
+            "job {} stands at batch {last}, this instance would write {}: the store was restored or failed over; \
+             start again, it goes on from what is stored",
+            job.name, commit.batch_id
+        ))
+        .into());
+    }
+    let stored: Option<i64> = row.try_get(2)?;
+    if Watermark::from(stored) == commit.watermark_before || mutant::is(Mutant::NoCompareAndSet) {
+        return Ok(());
+    }
+    Err(Failure::halt(format!(
+        "batch {} was judged by watermark {:?} ms, the job stands at {stored:?} ms; nothing was written",
+        commit.batch_id,
+        commit.watermark_before.ms()
+    )))
+}
+
+/// The second flight: what is known only once the rows are written.
+async fn finish(
+    client: &Client,
+    job: &Job,
+    held: &Held,
+    commit: &Commit<ChatRows>,
+    tally: &Tally,
+    written: &Written,
+    now: Ms,
+) -> Result<(), Failure> {
+    let ranges = ledger_rows::Ranges::new(held, commit)?;
+    let gaps = ledger_rows::Gaps::new(held, commit)?;
+    let (batch_id, epoch) = (int(commit.batch_id)?, int(held.epoch)?);
+    let (watermark, open_digest) = (commit.watermark.ms(), commit.open_digest.cast_signed());
+    let watermark_before = commit.watermark_before.ms();
+    let sums = [tally.records, tally.late, tally.dead, tally.in_windows, tally.empty, tally.counted];
+    let [records, late, dead, in_windows, empty, counted] = ints(sums)?;
+    let [final_rows, rows, moments] = ints([written.final_rows, written.rows, written.moments])?;
+    let early_misses = commit.window_misses - int(tally.window_misses)?;
+    let (attempt, kind, planned_at) = (commit.attempt.to_string(), commit.kind.as_str(), Ms(commit.planned_at_ms));
+
+    let move_job = format!(
+        "UPDATE telemetra.job SET last_batch = $3, watermark_ms = $4, open_end_ms = $5, open_digest = $6,
+             open_count = $7, meaning = coalesce($8, meaning), records = records + $9, late = late + $10,
+             dead = dead + $11, in_windows = in_windows + $12, window_misses = window_misses + $13,
+             final_count = final_count + $14, final_rows = final_rows + $15, updated_at = $16, {HOLDS}
+         WHERE job = $1 AND {} AND {} RETURNING in_windows, window_misses, final_count",
+        if mutant::is(Mutant::NoEpoch) { "$2::bigint IS NOT NULL" } else { "epoch = $2" },
+        if mutant::is(Mutant::NoCompareAndSet) { "true" } else { "last_batch = $3 - 1" },
+    );
+    let mut second = vec![
+        Statement::new(&move_job)
+            .text(&job.name)
+            .int(&epoch)
+            .int(&batch_id)
+            .int(&watermark)
+            .int(&commit.open_end_ms)
+            .int(&open_digest)
+            .int(&commit.open_count)
+            .text(&commit.new_meaning)
+            .int(&records)
+            .int(&late)
+            .int(&dead)
+            .int(&in_windows)
+            .int(&commit.window_misses)
+            .int(&commit.final_count)
+            .int(&final_rows)
+            .instant(&now),
+        Statement::new(INSERT_BATCH)
+            .text(&job.name)
+            .int(&batch_id)
+            .text(&attempt)
+            .int(&epoch)
+            .text(&kind)
+            .instant(&planned_at)
+            .instant(&now)
+            .int(&watermark_before)
+            .int(&watermark)
+            .int(&commit.open_end_ms)
+            .int(&open_digest)
+            .int(&commit.open_count)
+            .int(&records)
+            .int(&empty)
+            .int(&counted)
+            .int(&in_windows)
+            .int(&late)
+            .int(&dead)
+            .int(&commit.window_misses)
+            .int(&early_misses)
+            .int(&commit.final_count)
+            .int(&final_rows)
+            .int(&rows)
+            .int(&moments),
+    ];
+    ranges.push(&mut second, &job.name, &batch_id, &watermark_before);
+    gaps.push(&mut second, &job.name, &batch_id);
+    let replies = fly(client, "", second).await?;
+    let Some(row) = replies[0].rows.first() else {
+        let text = format!("job {} is no longer at epoch {epoch}, before batch {batch_id}", job.name);
+        return Err(SinkError::Fenced(text).into());
+    };
+    let totals =
+        Totals { in_windows: row.try_get(0)?, window_misses: row.try_get(1)?, final_count: row.try_get(2)? };
+    check_law(job, commit, totals, written)
+}
+
+const INSERT_BATCH: &str = "INSERT INTO telemetra.batch
+        (job, batch_id, attempt, epoch, kind, planned_at, committed_at, watermark_before_ms, watermark_ms,
+         open_end_ms, open_digest, open_count, records, empty, counted, in_windows, late, dead, window_misses,
+         early_misses, final_count, final_rows, rows_written, moments)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+        $23, $24)";
+
+fn ints<const N: usize>(numbers: [u64; N]) -> Result<[i64; N], Failure> {
+    let mut ints = [0; N];
+    for (out, number) in ints.iter_mut().zip(numbers) {
+        *out = int(number)?;
+    }
+    Ok(ints)
+}
+
+/// What was written must be what the batch says, and the law of counts must hold with it.
+fn check_law(job: &Job, commit: &Commit<ChatRows>, totals: Totals, written: &Written) -> Result<(), Failure> {
+    let mut report = Report::new(&job.name);
+    let place = || format!("batch {}", commit.batch_id);
+    let became = Side::new(written.final_count, "count in rows made final");
+    let said = Side::new(commit.final_count, "final count of the batch");
+    report.compare(Clause::FinalRows, place, became, said);
+    let counted = i128::from(totals.final_count) + i128::from(commit.open_count);
+    audit::check_counts(&mut report, place, job.window, totals, counted);
+    report.imbalances().next().map_or(Ok(()), |imbalance| Err(refuse(commit.batch_id, imbalance)))
+}
+
+/// Sends COMMIT with the question behind it, in one message, whether this attempt is stored: the server answers
+/// the question from a transaction of its own, after the commit or the rollback. `false`: it was rolled back.
+async fn send_commit(client: &Client, job: &Job, commit: &Commit<ChatRows>) -> Result<bool, Failure> {
+    // A job's name has letters, digits, `-` and `_` only; the rest are numbers.
+    let sql = format!(
+        "COMMIT; SELECT 1 FROM telemetra.batch WHERE job = '{}' AND batch_id = {} AND attempt = '{}'",
+        job.name, commit.batch_id, commit.attempt
+    );
+    let answers = client.simple_query(&sql).await?;
+    let is_stored = answers.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(_)));
+    Ok(is_stored || mutant::is(Mutant::RollbackIgnored))
+}
+
+/// See [`telemetra_engine::sink::Sink::was_applied`]. Behind the lock of the job row a COMMIT under way has ended.
+pub(super) fn was_applied(
+    session: &Session,
+    job: &Job,
+    epoch: u64,
+    batch_id: u64,
+    attempt: AttemptId,
+) -> Result<bool, Failure> {
+    let number = int(batch_id)?;
+    let lock = lock_or_not("SELECT epoch, last_batch FROM telemetra.job WHERE job = $1");
+    let stored = "SELECT attempt FROM telemetra.batch WHERE job = $1 AND batch_id = $2";
+    let replies = session.run(ASK_LIMIT, async |client| {
+        let locked = Statement::new(&lock).text(&job.name);
+        // Not in the same flight: the question is asked once the lock is held.
+        let locked = fly(client, BEGIN_ASKING, vec![locked]).await?;
+        let found = one(client, Statement::new(stored).text(&job.name).int(&number)).await?;
+        client.batch_execute("ROLLBACK").await?;
+        Ok((locked, found))
+    });
+    let (locked, found) = replies?;
+    let Some(row) = locked[0].rows.first() else {
+        return Err(Failure::halt(format!("job {} has no row any more: restore a backup", job.name)));
+    };
+    let (stored, last): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    let found: Option<String> = found.rows.first().map(|row| row.try_get(0)).transpose()?;
+    if stored != int(epoch)? {
+        let text = format!("job {} is at epoch {stored}, this instance has {epoch}", job.name);
+        return Err(SinkError::Fenced(text).into());
+    }
+    match found {
+        Some(found) if found == attempt.to_string() => Ok(true),
+        None if last == number - 1 => Ok(false),
+        _ => Err(SinkError::Fenced(format!(
+            "job {} stands at batch {last} at our epoch, and batch {batch_id} is not ours (attempt {}, ours \
+             {attempt}): the store was restored or failed over; start again, it goes on from what is stored",
+            job.name,
+            found.as_deref().unwrap_or("none")
+        ))
+        .into()),
+    }
+}
+
+/// `sql` with the lock, without which a COMMIT under way is not waited for (RELIABILITY §0.1).
+pub(super) fn lock_or_not(sql: &str) -> String {
+    if mutant::is(Mutant::PlainSelect) { sql.to_owned() } else { format!("{sql} FOR UPDATE") }
+}
+
+/// Records why the job stopped; `None` when it runs.
+pub(super) fn set_halted(
+    session: &Session,
+    job: &str,
+    epoch: u64,
+    cause: Option<&str>,
+    now_ms: i64,
+) -> Result<(), Failure> {
+    let sql = "UPDATE telemetra.job SET status = $3, halt_cause = $4, updated_at = $5
+               WHERE job = $1 AND epoch = $2";
+    let status = if cause.is_some() { "halted" } else { "running" };
+    let (epoch, now) = (int(epoch)?, Ms(now_ms));
+    let statement =
+        Statement::new(sql).text(&job).int(&epoch).text(&status).text(&cause).instant(&now);
+    let reply = session.run(ASK_LIMIT, async |client| one(client, statement).await)?;
+    if reply.affected == 1 {
+        return Ok(());
+    }
+    Err(SinkError::Fenced(format!("job {job} is no longer at epoch {epoch}")).into())
+}

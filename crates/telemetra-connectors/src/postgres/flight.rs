@@ -1,0 +1,101 @@
+//! Statements that travel together: all are sent before the first answer is awaited, so that a batch costs a few
+//! round trips however many statements it has. They are run in order; after one that fails the server skips the
+//! rest of the transaction.
+
+use std::pin::pin;
+
+use futures_util::{
+    TryStreamExt,
+    future::{join, join_all},
+};
+use tokio_postgres::{
+    Client, Row,
+    error::SqlState,
+    types::{ToSql, Type},
+};
+
+use super::failure::Failure;
+
+/// A statement with typed parameters: no round trip to prepare it.
+pub(super) struct Statement<'a> {
+    sql: &'a str,
+    args: Vec<(&'a (dyn ToSql + Sync), Type)>,
+}
+
+/// What a statement came to.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// Its rows.
+    pub(super) rows: Vec<Row>,
+    /// Rows written, or returned.
+    pub(super) affected: u64,
+}
+
+impl<'a> Statement<'a> {
+    pub(super) fn new(sql: &'a str) -> Self {
+        Self { sql, args: Vec::new() }
+    }
+
+    /// Adds the value of the next placeholder.
+    pub(super) fn arg(mut self, value: &'a (dyn ToSql + Sync), ty: Type) -> Self {
+        self.args.push((value, ty));
+        self
+    }
+
+    /// An integer.
+    pub(super) fn int(self, value: &'a (dyn ToSql + Sync)) -> Self {
+        self.arg(value, Type::INT8)
+    }
+
+    /// A text.
+    pub(super) fn text(self, value: &'a (dyn ToSql + Sync)) -> Self {
+        self.arg(value, Type::TEXT)
+    }
+
+    /// An instant, [`super::values::Ms`].
+    pub(super) fn instant(self, value: &'a (dyn ToSql + Sync)) -> Self {
+        self.arg(value, Type::TIMESTAMPTZ)
+    }
+
+    async fn run(self, client: &Client) -> Result<Reply, tokio_postgres::Error> {
+        let mut stream = pin!(client.query_typed_raw(self.sql, self.args).await?);
+        let mut rows = Vec::new();
+        while let Some(row) = stream.try_next().await? {
+            rows.push(row);
+        }
+        Ok(Reply { rows, affected: stream.rows_affected().unwrap_or(0) })
+    }
+}
+
+/// Runs `begin` (a simple query, empty for none) and `statements` in order, in one flight.
+///
+/// # Errors
+/// The failure of the first statement that failed.
+pub(super) async fn fly(
+    client: &Client,
+    begin: &str,
+    statements: Vec<Statement<'_>>,
+) -> Result<Vec<Reply>, Failure> {
+    let sent = join_all(statements.into_iter().map(|statement| statement.run(client)));
+    let (begun, replies) = if begin.is_empty() {
+        (Ok(()), sent.await)
+    } else {
+        join(client.batch_execute(begin), sent).await
+    };
+    begun?;
+    let (replies, errors): (Vec<_>, Vec<_>) = replies.into_iter().partition(Result::is_ok);
+    let mut errors = errors.into_iter().filter_map(Result::err);
+    let Some(first) = errors.next() else { return Ok(replies.into_iter().filter_map(Result::ok).collect()) };
+    // What the server says of the statements after the one that failed is no cause.
+    let is_cause = |error: &tokio_postgres::Error| error.code() != Some(&SqlState::IN_FAILED_SQL_TRANSACTION);
+    let first = if is_cause(&first) { first } else { errors.find(is_cause).unwrap_or(first) };
+    Err(first.into())
+}
+
+/// Runs one statement outside of a flight.
+///
+/// # Errors
+/// Its failure.
+pub(super) async fn one(client: &Client, statement: Statement<'_>) -> Result<Reply, Failure> {
+    Ok(statement.run(client).await?)
+}

@@ -1,0 +1,222 @@
+//! Taking a job over: a new epoch, and where the job stands, read under the lock of its row (RELIABILITY §1.4).
+//!
+//! An instance counts as alive while its database backend is there and its lease has not run out. One whose backend
+//! is gone is dead: nobody waits for a lease. One that is frozen inside a transaction holds the row's lock: its
+//! backend is ended once its lease has run out, and then everything is asked anew, since what it had sent may still
+//! have been committed. What makes results right is none of this but the epoch.
+
+use std::time::Duration;
+
+use telemetra_engine::{
+    sink::{Recovered, SinkError},
+    source::Input,
+};
+use tokio_postgres::{Client, SimpleQueryMessage, error::SqlState};
+
+use super::{
+    Job,
+    chat_rows,
+    commit::{BEGIN_ASKING, lock_or_not},
+    failure::Failure,
+    flight::{Reply, Statement, fly, one},
+    ledger_rows::int,
+    link::HOLDS,
+    migrate,
+    snapshot::PgSnapshot,
+    session::Session,
+    values::Ms,
+};
+use crate::ledger::recover;
+
+/// Longest wait for one question.
+const ASK_LIMIT: Duration = Duration::from_secs(15);
+/// Tries to get the lock of the job row from a backend that was ended.
+const LOCK_TRIES: u32 = 3;
+
+/// Who holds the job, as its row says.
+const HOLDER: &str = "SELECT holder, holder_pid, lease_until > clock_timestamp(),
+        EXISTS (SELECT 1 FROM pg_stat_get_activity(holder_pid) a
+            WHERE a.backend_start IS NULL OR a.backend_start = holder_backend_start),
+        system_identifier, timeline, holder_pid = pg_backend_pid()
+    FROM telemetra.job WHERE job = $1";
+
+/// See [`telemetra_engine::sink::Sink::take_over`].
+pub(super) fn take_over(
+    session: &Session,
+    job: &Job,
+    instance: &str,
+    inputs: &[Input],
+    meaning: &str,
+    now_ms: i64,
+) -> Result<Recovered, Failure> {
+    lock_job(session, job)?;
+    session.run(ASK_LIMIT, migrate::check)?;
+    claim_tables(session, job, Ms(now_ms))?;
+    let cluster = session.run(ASK_LIMIT, async |client| Cluster::of(client).await)?;
+    check_holder(session, job, instance, &cluster)?;
+    let stored = recover::stands(&mut PgSnapshot::within(session), &job.name, job.window, inputs)?;
+    let epoch = stored.as_ref().map_or(0, |stored| stored.epoch) + 1;
+    if stored.is_none() {
+        create(session, job, instance, meaning, Ms(now_ms))?;
+    }
+    hold(session, job, instance, epoch, &cluster, Ms(now_ms))?;
+    let stored = stored.unwrap_or_else(recover::nothing);
+    Ok(Recovered { epoch, ..stored })
+}
+
+/// Begins a transaction that holds the job row's lock, if there is a row.
+fn lock_job(session: &Session, job: &Job) -> Result<(), Failure> {
+    let sql = lock_or_not("SELECT 1 FROM telemetra.job WHERE job = $1");
+    for _ in 0..LOCK_TRIES {
+        let locked = session.run(ASK_LIMIT, async |client| {
+            // A new job has no row yet: two instances that begin at once meet at this lock.
+            let both = "SELECT pg_advisory_xact_lock(hashtextextended('telemetra job ' || $1, 0))";
+            let statements = vec![Statement::new(both).text(&job.name), Statement::new(&sql).text(&job.name)];
+            fly(client, BEGIN_ASKING, statements).await
+        });
+        match locked {
+            Err(failure) if failure.state() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                session.run(ASK_LIMIT, async |client| Ok(client.batch_execute("ROLLBACK").await?))?;
+                evict(session, job)?;
+            }
+            other => return other.map(|_| ()),
+        }
+    }
+    let text = format!("job {} is being written by another instance that does not end", job.name);
+    Err(SinkError::Busy(text).into())
+}
+
+/// Ends the backend of a holder whose lease has run out; who is within its lease is left to finish.
+fn evict(session: &Session, job: &Job) -> Result<(), Failure> {
+    let reply = session.run(ASK_LIMIT, async |client| one(client, Statement::new(HOLDER).text(&job.name)).await)?;
+    let Some(row) = reply.rows.first() else { return Ok(()) };
+    let (holder, is_within_lease): (String, Option<bool>) = (row.try_get(0)?, row.try_get(2)?);
+    if is_within_lease == Some(true) {
+        return Err(busy(job, &holder, "and is writing a batch"));
+    }
+    let sql = "SELECT pg_terminate_backend(j.holder_pid) FROM telemetra.job j
+        WHERE j.job = $1 AND EXISTS (SELECT 1 FROM pg_stat_get_activity(j.holder_pid) a
+            WHERE a.backend_start = j.holder_backend_start)";
+    session.run(ASK_LIMIT, async |client| one(client, Statement::new(sql).text(&job.name)).await)?;
+    tracing::warn!(job = job.name, holder, "the frozen holder of the job was ended: its lease had run out");
+    Ok(())
+}
+
+fn busy(job: &Job, holder: &str, how: &str) -> Failure {
+    SinkError::Busy(format!(
+        "job {} is run by {holder} {how}; stop it, or give this one another --job",
+        job.name
+    ))
+    .into()
+}
+
+/// The row's holder must be gone, frozen, or this very process.
+fn check_holder(session: &Session, job: &Job, instance: &str, cluster: &Cluster) -> Result<(), Failure> {
+    let reply = session.run(ASK_LIMIT, async |client| one(client, Statement::new(HOLDER).text(&job.name)).await)?;
+    let Some(row) = reply.rows.first() else { return Ok(()) };
+    cluster.check(job, row.try_get(4)?, row.try_get(5)?)?;
+    let (holder, is_within_lease): (String, Option<bool>) = (row.try_get(0)?, row.try_get(2)?);
+    let (is_there, is_this_backend): (bool, Option<bool>) = (row.try_get(3)?, row.try_get(6)?);
+    let is_ours = holder == instance || is_this_backend == Some(true);
+    if is_there && !is_ours && is_within_lease == Some(true) {
+        return Err(busy(job, &holder, "now"));
+    }
+    Ok(())
+}
+
+/// Which server this is: its data directory's number, and how many times it was promoted.
+struct Cluster {
+    identifier: Option<i64>,
+    timeline: Option<i64>,
+}
+
+impl Cluster {
+    async fn of(client: &Client) -> Result<Self, Failure> {
+        let allowed = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')
+            AND has_function_privilege('pg_control_checkpoint()', 'EXECUTE')";
+        let allowed: bool = one(client, Statement::new(allowed)).await?.rows[0].try_get(0)?;
+        if !allowed {
+            return Ok(Self { identifier: None, timeline: None });
+        }
+        let sql = "SELECT s.system_identifier, c.timeline_id::bigint FROM pg_control_system() s, pg_control_checkpoint() c";
+        let reply = one(client, Statement::new(sql)).await?;
+        Ok(Self { identifier: reply.rows[0].try_get(0)?, timeline: reply.rows[0].try_get(1)? })
+    }
+
+    /// A server that was left behind by a fail-over must not be written to.
+    fn check(&self, job: &Job, identifier: Option<i64>, timeline: Option<i32>) -> Result<(), Failure> {
+        let (Some(now), Some(before)) = (self.timeline, timeline.map(i64::from)) else { return Ok(()) };
+        if self.identifier == identifier && now < before {
+            return Err(Failure::halt(format!(
+                "this server is on timeline {now}, job {} was last written on timeline {before}: it was left behind \
+                 by a fail-over; name the present primary in --store",
+                job.name
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// A result table belongs to one job.
+fn claim_tables(session: &Session, job: &Job, now: Ms) -> Result<(), Failure> {
+    let insert = "INSERT INTO telemetra.result_table SELECT v.name, $2, $3 FROM unnest($1) AS v (name)
+        ON CONFLICT DO NOTHING";
+    let owner = "SELECT name, job FROM telemetra.result_table WHERE name = ANY ($1) AND job <> $2 ORDER BY name";
+    let tables = chat_rows::TABLES.to_vec();
+    let replies = session.run(ASK_LIMIT, async |client| {
+        let names = || tokio_postgres::types::Type::TEXT_ARRAY;
+        let insert = Statement::new(insert).arg(&tables, names()).text(&job.name).instant(&now);
+        let owner = Statement::new(owner).arg(&tables, names()).text(&job.name);
+        fly(client, "", vec![insert, owner]).await
+    })?;
+    let Some(row) = replies[1].rows.first() else { return Ok(()) };
+    let (table, owner): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    Err(Failure::halt(format!(
+        "table {table} belongs to job {owner}, and a table has one job: run --job {owner}, or give job {} another \
+         --store",
+        job.name
+    )))
+}
+
+fn create(session: &Session, job: &Job, instance: &str, meaning: &str, now: Ms) -> Result<(), Failure> {
+    let sql = "INSERT INTO telemetra.job (job, pipeline, epoch, holder, last_batch, open_digest, open_count, meaning,
+            length_ms, slide_ms, records, late, dead, in_windows, window_misses, final_count, final_rows, status,
+            created_at, updated_at)
+        VALUES ($1, 'chat', 0, $2, 0, 0, 0, $3, $4, $5, 0, 0, 0, 0, 0, 0, 0, 'running', $6, $6)";
+    let (length_ms, slide_ms) = (job.window.length_ms(), job.window.slide_ms());
+    session.run(ASK_LIMIT, async |client| {
+        let statement = Statement::new(sql).text(&job.name).text(&instance).text(&meaning);
+        one(client, statement.int(&length_ms).int(&slide_ms).instant(&now)).await
+    })?;
+    Ok(())
+}
+
+/// Raises the epoch and commits; the new epoch is read back behind COMMIT, as a batch's attempt is.
+fn hold(
+    session: &Session,
+    job: &Job,
+    instance: &str,
+    epoch: u64,
+    cluster: &Cluster,
+    now: Ms,
+) -> Result<(), Failure> {
+    let number = int(epoch)?;
+    let sql = format!(
+        "UPDATE telemetra.job SET epoch = $2, holder = $3, status = 'running', halt_cause = NULL, updated_at = $4,
+             system_identifier = $5, timeline = $6, {HOLDS}
+         WHERE job = $1 AND epoch = $2 - 1"
+    );
+    let commit = format!(
+        "COMMIT; SELECT 1 FROM telemetra.job WHERE job = '{}' AND epoch = {epoch} AND holder_pid = pg_backend_pid()",
+        job.name
+    );
+    let (updated, answers): (Reply, Vec<SimpleQueryMessage>) = session.run(ASK_LIMIT, async |client| {
+        let statement = Statement::new(&sql).text(&job.name).int(&number).text(&instance).instant(&now);
+        let updated = one(client, statement.int(&cluster.identifier).int(&cluster.timeline)).await?;
+        Ok((updated, client.simple_query(&commit).await?))
+    })?;
+    if updated.affected == 1 && answers.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(_))) {
+        return Ok(());
+    }
+    Err(SinkError::NotApplied(format!("taking job {} over was rolled back", job.name)).into())
+}
