@@ -1,17 +1,32 @@
 //! try
 use std::{ops::Range, sync::Arc};
-use telemetra_core::{chat::{Chat,rows::{ChatRows, MomentRow, WindowRow, BaselineAsk}}, watermark::{PartitionClock, Watermark}, window::WindowSpec};
-use telemetra_engine::{ids::{AttemptId, Offset, PartitionId}, sink::*, source::{Input, Segment}};
 use telemetra_connectors::postgres::{Address, PostgresSink};
+use telemetra_core::{
+    chat::{
+        Chat,
+        rows::{BaselineAsk, ChatRows, MomentRow, WindowRow},
+    },
+    watermark::{PartitionClock, Watermark},
+    window::WindowSpec,
+};
+use telemetra_engine::{
+    ids::{AttemptId, Offset, PartitionId},
+    sink::*,
+    source::{Input, Segment},
+};
 const T0: i64 = 1_735_689_600_000;
 const CHAT: PartitionId = PartitionId { input: 0, partition: 0 };
 const VIEWER: PartitionId = PartitionId { input: 1, partition: 0 };
 fn main() {
     let address = Address::parse(&std::env::args().nth(1).unwrap()).unwrap();
     let mut sink = PostgresSink::open(&address, "chat", window()).unwrap();
-    let r = Sink::<Chat>::take_over(&mut sink, &inputs(), "meaning"); println!("{r:?}");
-    for b in story() { println!("{:?}", sink.commit(&b)); println!("{:?}", sink.was_applied(b.batch_id, b.attempt)); }
-    println!("{:?}", sink.answer(&BaselineAsk(vec![("b".into(), T0+60_000),("a".into(), T0+20_000)])));
+    let r = Sink::<Chat>::take_over(&mut sink, &inputs(), "meaning");
+    println!("{r:?}");
+    for b in story() {
+        println!("{:?}", sink.commit(&b));
+        println!("{:?}", sink.was_applied(b.batch_id, b.attempt));
+    }
+    println!("{:?}", sink.answer(&BaselineAsk(vec![("b".into(), T0 + 60_000), ("a".into(), T0 + 20_000)])));
     println!("{:?}", Sink::<Chat>::dead_offsets(&mut sink, CHAT, 0..13));
     println!("{:?}", Sink::<Chat>::set_halted(&mut sink, Some("x")));
     println!("{:?}", Sink::<Chat>::set_halted(&mut sink, None));

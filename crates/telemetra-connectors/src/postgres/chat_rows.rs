@@ -151,12 +151,7 @@ impl<'a> Windows<'a> {
     }
 
     /// Upserts the rows; none without rows.
-    pub(super) fn push<'s>(
-        &'s self,
-        flight: &mut Vec<Statement<'s>>,
-        batch_id: &'s i64,
-        now: &'s Ms,
-    ) {
+    pub(super) fn push<'s>(&'s self, flight: &mut Vec<Statement<'s>>, batch_id: &'s i64, now: &'s Ms) {
         if !self.stream.is_empty() {
             flight.push(self.statement(upsert()).int(batch_id).instant(now));
         }
@@ -302,10 +297,8 @@ pub(super) async fn answer(client: &Client, ask: &BaselineAsk) -> Result<Baselin
     let streams: Vec<&str> = ask.0.iter().map(|(stream, _)| stream.as_str()).collect();
     let before: Vec<Ms> = ask.0.iter().map(|&(_, before_ms)| Ms(before_ms)).collect();
     let limit = BASELINE_WINDOWS as i64;
-    let statement = Statement::new(sql)
-        .arg(&streams, Type::TEXT_ARRAY)
-        .arg(&before, Type::TIMESTAMPTZ_ARRAY)
-        .int(&limit);
+    let statement =
+        Statement::new(sql).arg(&streams, Type::TEXT_ARRAY).arg(&before, Type::TIMESTAMPTZ_ARRAY).int(&limit);
     for row in one(client, statement).await?.rows {
         let (place, Ms(start_ms)): (i64, Ms) = (row.try_get(0)?, row.try_get(1)?);
         let answer = usize::try_from(place - 1).ok().and_then(|place| answers.get_mut(place));

@@ -42,7 +42,8 @@ const ASK_LIMIT: Duration = Duration::from_secs(15);
 const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '30s';
     SET LOCAL idle_in_transaction_session_timeout = '10s'";
 /// Begins to ask: waits for a COMMIT under way to end.
-pub(super) const BEGIN_ASKING: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '10s';
+pub(super) const BEGIN_ASKING: &str =
+    "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '10s';
     SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
 /// See [`telemetra_engine::sink::Sink::commit`].
@@ -55,7 +56,8 @@ pub(super) fn commit(
 ) -> Result<(), Failure> {
     audit::check_commit(commit).map_err(|imbalance| refuse(commit.batch_id, &imbalance))?;
     if mutant::is(Mutant::DeadLettersOutside) {
-        session.run(FLIGHT_LIMIT, async |client| ledger_rows::refused_alone(client, job, held, commit).await)?;
+        session
+            .run(FLIGHT_LIMIT, async |client| ledger_rows::refused_alone(client, job, held, commit).await)?;
     }
     session.run(FLIGHT_LIMIT, async |client| write(client, job, held, commit, Ms(now_ms)).await)?;
     session.take_warnings();
@@ -181,7 +183,8 @@ async fn finish(
     let [records, late, dead, in_windows, empty, counted] = ints(sums)?;
     let [final_rows, rows, moments] = ints([written.final_rows, written.rows, written.moments])?;
     let early_misses = commit.window_misses - int(tally.window_misses)?;
-    let (attempt, kind, planned_at) = (commit.attempt.to_string(), commit.kind.as_str(), Ms(commit.planned_at_ms));
+    let (attempt, kind, planned_at) =
+        (commit.attempt.to_string(), commit.kind.as_str(), Ms(commit.planned_at_ms));
 
     let move_job = format!(
         "UPDATE telemetra.job SET last_batch = $3, watermark_ms = $4, open_end_ms = $5, open_digest = $6,
@@ -347,8 +350,7 @@ pub(super) fn set_halted(
                WHERE job = $1 AND epoch = $2";
     let status = if cause.is_some() { "halted" } else { "running" };
     let (epoch, now) = (int(epoch)?, Ms(now_ms));
-    let statement =
-        Statement::new(sql).text(&job).int(&epoch).text(&status).text(&cause).instant(&now);
+    let statement = Statement::new(sql).text(&job).int(&epoch).text(&status).text(&cause).instant(&now);
     let reply = session.run(ASK_LIMIT, async |client| one(client, statement).await)?;
     if reply.affected == 1 {
         return Ok(());

@@ -77,11 +77,8 @@ pub(super) async fn fly(
     statements: Vec<Statement<'_>>,
 ) -> Result<Vec<Reply>, Failure> {
     let sent = join_all(statements.into_iter().map(|statement| statement.run(client)));
-    let (begun, replies) = if begin.is_empty() {
-        (Ok(()), sent.await)
-    } else {
-        join(client.batch_execute(begin), sent).await
-    };
+    let (begun, replies) =
+        if begin.is_empty() { (Ok(()), sent.await) } else { join(client.batch_execute(begin), sent).await };
     begun?;
     let (replies, errors): (Vec<_>, Vec<_>) = replies.into_iter().partition(Result::is_ok);
     let mut errors = errors.into_iter().filter_map(Result::err);

@@ -185,7 +185,8 @@ impl<'a> Ranges<'a> {
         if self.input.is_empty() {
             return;
         }
-        let sql = "INSERT INTO telemetra.batch_range (job, batch_id, watermark_ms, input, partition, from_offset,
+        let sql =
+            "INSERT INTO telemetra.batch_range (job, batch_id, watermark_ms, input, partition, from_offset,
                 to_offset, records, empty, counted, in_windows, late, dead, window_misses)
             SELECT $1, $2, $3, v.* FROM unnest($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS v";
         let statement = Statement::new(sql).text(job).int(batch_id).int(watermark_ms);
@@ -293,7 +294,8 @@ impl<'a> Segments<'a> {
 
     pub(super) fn push<'s>(&'s self, flight: &mut Vec<Statement<'s>>, job: &'s String) {
         if !self.input.is_empty() {
-            let sql = "INSERT INTO telemetra.file AS old (job, input, partition, seq, byte_from, byte_to, line,
+            let sql =
+                "INSERT INTO telemetra.file AS old (job, input, partition, seq, byte_from, byte_to, line,
                     first_offset, records, name, fingerprint, modified_ns, smallest_ms, largest_ms)
                 SELECT $1, v.* FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS v
                 ON CONFLICT (job, input, partition, seq) DO UPDATE SET modified_ns = excluded.modified_ns,
@@ -410,7 +412,8 @@ impl<'a> Refused<'a> {
     }
 
     fn dead_letters<'s>(&'s self, job: &'s String, batch_id: &'s i64) -> Statement<'s> {
-        let sql = "INSERT INTO dead_letters (job, batch_id, input, topic, partition, \"offset\", file, line, raw,
+        let sql =
+            "INSERT INTO dead_letters (job, batch_id, input, topic, partition, \"offset\", file, line, raw,
                 code)
             SELECT $1, $2, v.* FROM unnest($3, $4, $5, $6, $7, $8, $9, $10) AS v";
         self.dead.statement(sql, job, batch_id).arg(&self.code, Type::TEXT_ARRAY)
@@ -421,7 +424,8 @@ impl<'a> Refused<'a> {
             flight.push(self.dead_letters(job, batch_id));
         }
         if !self.key.is_empty() {
-            let sql = "INSERT INTO late_events (job, batch_id, input, topic, partition, \"offset\", file, line,
+            let sql =
+                "INSERT INTO late_events (job, batch_id, input, topic, partition, \"offset\", file, line,
                     raw, stream_id, event_time, watermark)
                 SELECT $1, $2, v.* FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS v";
             flight.push(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use telemetra_engine::sink::SinkError;
 
-use super::{Address, failure::Failure, session::Session, snapshot::PgSnapshot};
+use super::{Address, failure::Failure, migrate, session::Session, snapshot::PgSnapshot};
 use crate::ledger::{Arg, Readable, Snapshot, StoreReader};
 
 /// What the server shows as the application's name.

@@ -60,7 +60,11 @@ impl PostgresSink {
             migrate::ensure_in(session)?;
             session.run(ASK_LIMIT, migrate::stream_chars_max)
         });
-        let judge = if HAS_CONNECTED.load(Ordering::Relaxed) { Failure::into_sink_error } else { Failure::at_first_start };
+        let judge = if HAS_CONNECTED.load(Ordering::Relaxed) {
+            Failure::into_sink_error
+        } else {
+            Failure::at_first_start
+        };
         let stream_chars_max = ready.map_err(judge)?;
         HAS_CONNECTED.store(true, Ordering::Relaxed);
         let job = Job { name: job.to_owned(), window };

@@ -14,16 +14,15 @@ use telemetra_engine::{
 use tokio_postgres::{Client, SimpleQueryMessage, error::SqlState};
 
 use super::{
-    Job,
-    chat_rows,
+    Job, chat_rows,
     commit::{BEGIN_ASKING, lock_or_not},
     failure::Failure,
     flight::{Reply, Statement, fly, one},
     ledger_rows::int,
     link::HOLDS,
     migrate,
-    snapshot::PgSnapshot,
     session::Session,
+    snapshot::PgSnapshot,
     values::Ms,
 };
 use crate::ledger::recover;
@@ -88,7 +87,8 @@ fn lock_job(session: &Session, job: &Job) -> Result<(), Failure> {
 
 /// Ends the backend of a holder whose lease has run out; who is within its lease is left to finish.
 fn evict(session: &Session, job: &Job) -> Result<(), Failure> {
-    let reply = session.run(ASK_LIMIT, async |client| one(client, Statement::new(HOLDER).text(&job.name)).await)?;
+    let reply =
+        session.run(ASK_LIMIT, async |client| one(client, Statement::new(HOLDER).text(&job.name)).await)?;
     let Some(row) = reply.rows.first() else { return Ok(()) };
     let (holder, is_within_lease): (String, Option<bool>) = (row.try_get(0)?, row.try_get(2)?);
     if is_within_lease == Some(true) {
@@ -112,7 +112,8 @@ fn busy(job: &Job, holder: &str, how: &str) -> Failure {
 
 /// The row's holder must be gone, frozen, or this very process.
 fn check_holder(session: &Session, job: &Job, instance: &str, cluster: &Cluster) -> Result<(), Failure> {
-    let reply = session.run(ASK_LIMIT, async |client| one(client, Statement::new(HOLDER).text(&job.name)).await)?;
+    let reply =
+        session.run(ASK_LIMIT, async |client| one(client, Statement::new(HOLDER).text(&job.name)).await)?;
     let Some(row) = reply.rows.first() else { return Ok(()) };
     cluster.check(job, row.try_get(4)?, row.try_get(5)?)?;
     let (holder, is_within_lease): (String, Option<bool>) = (row.try_get(0)?, row.try_get(2)?);
@@ -161,7 +162,8 @@ impl Cluster {
 fn claim_tables(session: &Session, job: &Job, now: Ms) -> Result<(), Failure> {
     let insert = "INSERT INTO telemetra.result_table SELECT v.name, $2, $3 FROM unnest($1) AS v (name)
         ON CONFLICT DO NOTHING";
-    let owner = "SELECT name, job FROM telemetra.result_table WHERE name = ANY ($1) AND job <> $2 ORDER BY name";
+    let owner =
+        "SELECT name, job FROM telemetra.result_table WHERE name = ANY ($1) AND job <> $2 ORDER BY name";
     let tables = chat_rows::TABLES.to_vec();
     let replies = session.run(ASK_LIMIT, async |client| {
         let names = || tokio_postgres::types::Type::TEXT_ARRAY;

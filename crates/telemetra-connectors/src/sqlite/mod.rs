@@ -25,7 +25,6 @@ mod reader;
 mod snapshot;
 mod take_over;
 
-
 use std::{
     ops::Range,
     path::{Path, PathBuf},
@@ -45,8 +44,8 @@ use telemetra_engine::{
 
 use self::{connection::Failure, lock::JobLock};
 pub use self::{migrate::SCHEMA_VERSION, reader::open_reader};
-use crate::ledger::{check_job_name, text};
 pub use crate::ledger::JOB_NAME_BYTES_MAX;
+use crate::ledger::{check_job_name, text};
 
 /// Brings the store at `path` to [`SCHEMA_VERSION`], making the file if there is none; returns the version it
 /// had before, 0 for a new file.

@@ -10,8 +10,8 @@ use std::{
 };
 
 use telemetra_connectors::{
-    folder::{self, FolderInput, FolderOptions, FolderSource},
     StoreReader,
+    folder::{self, FolderInput, FolderOptions, FolderSource},
     postgres::{self, PostgresSink},
     sqlite::{self, SCHEMA_VERSION, SqliteSink},
 };
@@ -167,9 +167,7 @@ pub fn migrate(settings: &Settings, adopt_timezone: &str) -> anyhow::Result<Vec<
 pub fn roles_sql(settings: &Settings) -> anyhow::Result<String> {
     match &settings.store.place {
         Place::Sqlite(_) => anyhow::bail!("SQLite has no roles: name the PostgreSQL store with --store"),
-        Place::Postgres(address) => {
-            Ok(postgres::roles_sql(address.schema_name(), address.database_name()))
-        }
+        Place::Postgres(address) => Ok(postgres::roles_sql(address.schema_name(), address.database_name())),
     }
 }
 

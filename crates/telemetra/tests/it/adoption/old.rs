@@ -1,7 +1,8 @@
 //! The tables as the old job made them, and what is done to them: spoilt, looked at, adopted, written beside.
 
 use ::postgres::Client;
-use telemetra_connectors::postgres::{self, Address, Migrated};
+use telemetra_connectors::postgres::{self, Address, Migrated, PostgresSink};
+use telemetra_core::window::WindowSpec;
 use telemetra_engine::sink::SinkError;
 
 use crate::services::postgres::Database;
@@ -49,6 +50,16 @@ pub(super) fn address(database: &Database) -> Address {
 
 pub(super) fn adopt(database: &Database, zone: &str) -> Result<Migrated, String> {
     refused(postgres::migrate(&address(database), zone))
+}
+
+/// What `run` does before all else; returns the longest stream id that the tables hold.
+pub(super) fn ensure_at(address: &Address) -> Result<usize, String> {
+    let window = WindowSpec::new(60_000, 10_000).expect("a multiple of the slide");
+    refused(PostgresSink::open(address, "chat", window)).map(|sink| sink.stream_chars_max())
+}
+
+pub(super) fn ensure(database: &Database) -> Result<usize, String> {
+    ensure_at(&address(database))
 }
 
 pub(super) fn refused<T>(done: Result<T, SinkError>) -> Result<T, String> {

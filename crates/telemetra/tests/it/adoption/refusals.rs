@@ -1,9 +1,7 @@
 //! All that is in the way of adoption: named with its SQL, nothing changed, and cleared by that SQL.
 
-use telemetra_connectors::postgres as store;
-
 use super::old::{
-    self, CHAT_COLUMNS, MOMENT_COLUMNS, ROWS, address, adopt, count, fingerprint, sql_of, write_beside,
+    self, CHAT_COLUMNS, MOMENT_COLUMNS, ROWS, adopt, count, ensure, fingerprint, sql_of, write_beside,
 };
 use crate::services::postgres::{Database, Postgres};
 
@@ -22,7 +20,7 @@ fn check_in<'a>(database: &Database, sql: &str, zone: &str, named: impl IntoIter
     client.batch_execute(&now).unwrap_or_else(|error| panic!("{error:?} in {now}"));
     adopt(database, zone).unwrap_or_else(|again| panic!("after\n{refusal}\nstill\n{again}"));
     client.batch_execute(&afterwards).unwrap_or_else(|error| panic!("{error:?} in {afterwards}"));
-    store::ensure(&address(database)).expect("the tables are as they must be");
+    ensure(database).expect("the tables are as they must be");
     write_beside(&mut client);
 }
 
@@ -283,11 +281,6 @@ fn a_table_that_is_in_use() {
     let mut client = database.client();
     client.batch_execute(&old::usual()).expect("the old tables");
     client.batch_execute("SET application_name = 'the old job'; BEGIN; TABLE moments").expect("a lock");
-    let name: String = client.query_one("SELECT current_database()::text", &[]).expect("a name").get(0);
-    database
-        .client()
-        .batch_execute(&format!("ALTER DATABASE {name} SET lock_timeout = '100ms'"))
-        .expect("a setting");
     let refusal = adopt(&database, "UTC").expect_err("it is locked");
     assert!(refusal.contains("table moments is in use by process"), "{refusal}");
     assert!(refusal.contains("application the old job") && refusal.contains("stop the old job"), "{refusal}");
