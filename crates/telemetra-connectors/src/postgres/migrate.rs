@@ -28,8 +28,6 @@ const MIGRATE_LIMIT: Duration = Duration::from_hours(12);
 const ENSURE_LIMIT: Duration = Duration::from_secs(30);
 /// Migrations of all processes go one after the other by this.
 const ADVISORY_LOCK: i64 = 0x7465_6c65_6d65_7472;
-/// The oldest server whose SQL is ours.
-const SERVER_VERSION_MIN: i32 = 130_000;
 
 const VERSION_TABLE: &str = "CREATE TABLE telemetra.schema_version
     (version integer NOT NULL PRIMARY KEY, applied_at timestamptz NOT NULL)";
@@ -123,10 +121,10 @@ async fn in_transaction<T>(
 
 /// Moves the schema forward inside of a transaction; `adopting` is the zone of old instants, `None` never adopts.
 async fn bring(client: &Client, adopting: Option<&str>) -> Result<Migrated, Failure> {
-    check_server(client).await?;
-    let lock_timeout: String = client.query_one("SELECT current_setting('lock_timeout')", &[]).await?.get(0);
-    // Another migration may take as long as adoption takes.
-    client.batch_execute("SET LOCAL lock_timeout = 0").await?;
+    if adopting.is_some() {
+        // Another migration may take as long as adoption takes.
+        client.batch_execute("SET LOCAL lock_timeout = 0").await?;
+    }
     client.execute("SELECT pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK]).await?;
     let version_before = version(client).await?;
     if version_before >= SCHEMA_VERSION {
@@ -135,7 +133,7 @@ async fn bring(client: &Client, adopting: Option<&str>) -> Result<Migrated, Fail
     let mut adopted = adopt::Adopted::default();
     let missing = missing_rights(client).await?;
     match adopting {
-        Some(zone) => adopted = adopt::adopt(client, zone, &lock_timeout, missing).await?,
+        Some(zone) => adopted = adopt::adopt(client, zone, missing).await?,
         None => {
             refuse_taken(client).await?;
             refuse_without_rights(&missing)?;
@@ -190,24 +188,6 @@ async fn version(client: &Client) -> Result<usize, Failure> {
         )));
     }
     Ok(version)
-}
-
-/// Every text that a record may hold must be storable, and the server must know the SQL that is spoken to it.
-async fn check_server(client: &Client) -> Result<(), Failure> {
-    let sql = "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
-                      current_setting('server_version')";
-    let row = client.query_one(sql, &[]).await?;
-    let (version, encoding, shown): (i32, String, String) = (row.get(0), row.get(1), row.get(2));
-    if version < SERVER_VERSION_MIN {
-        return Err(Failure::halt(format!("PostgreSQL {shown} is too old: version 13 or newer is needed")));
-    }
-    if encoding != "UTF8" {
-        return Err(Failure::halt(format!(
-            "the database's encoding is {encoding}, which cannot hold every emote: \
-             make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
-        )));
-    }
-    Ok(())
 }
 
 /// Rights that making tables needs and this role lacks, with the SQL that gives them.

@@ -70,6 +70,11 @@ BEGIN
         SELECT format('%I.%I', n.nspname, c.relname) AS path, c.oid, pg_get_userbyid(c.relowner) AS owner
         FROM tree JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
     LOOP
+        -- Sequences of its columns go along.
+        IF node.owner <> 'telemetra_migrate' THEN
+            EXECUTE format('ALTER TABLE %s OWNER TO telemetra_migrate', node.path);
+            EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO %I', node.path, node.owner);
+        END IF;
         FOR seq IN
             SELECT format('%I.%I', n.nspname, c.relname) AS path
             FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
@@ -82,10 +87,6 @@ BEGIN
                 EXECUTE format('GRANT USAGE, SELECT ON SEQUENCE %s TO %I', seq.path, node.owner);
             END IF;
         END LOOP;
-        IF node.owner <> 'telemetra_migrate' THEN
-            EXECUTE format('ALTER TABLE %s OWNER TO telemetra_migrate', node.path);
-            EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO %I', node.path, node.owner);
-        END IF;
         EXECUTE format('GRANT SELECT, INSERT, UPDATE ON %s TO telemetra_ingest', node.path);
         EXECUTE format('GRANT SELECT ON %s TO telemetra_read', node.path);
     END LOOP;

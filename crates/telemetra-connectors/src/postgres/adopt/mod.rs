@@ -34,8 +34,8 @@ use super::{
     schema::{self, LEDGER},
 };
 
-/// Longest wait for a table that somebody uses, unless the connection has a `lock_timeout` of its own.
-const LOCK_WAIT: &str = "10s";
+/// Longest wait for a table that somebody uses.
+const LOCK_WAIT: &str = "5s";
 
 /// What was adopted.
 #[derive(Debug, Default)]
@@ -92,13 +92,10 @@ pub(super) async fn taken(client: &Client) -> Result<Vec<Taken>, Failure> {
 pub(super) async fn adopt(
     client: &Client,
     zone: &str,
-    lock_timeout: &str,
     mut obstacles: Vec<Obstacle>,
 ) -> Result<Adopted, Failure> {
     let zone = known_zone(client, zone).await?;
-    let wait = if lock_timeout == "0" { LOCK_WAIT } else { lock_timeout };
-    client.batch_execute(&format!("SET LOCAL lock_timeout = {}", quote::literal(wait))).await?;
-    client.batch_execute("SET LOCAL datestyle = ISO").await?;
+    client.batch_execute(&format!("SET LOCAL lock_timeout = '{LOCK_WAIT}'")).await?;
     let mut olds = Vec::new();
     for taken in taken(client).await? {
         let ours = schema::tables().into_iter().find(|table| !table.is_ledger && table.name == taken.name);

@@ -40,12 +40,13 @@ pub(super) fn refusal(obstacles: &[Obstacle]) -> String {
         for sql in &obstacle.clear {
             text += &format!("\n{};", indented("    ", sql));
         }
-        if !obstacle.afterwards.is_empty() {
-            text += "\n    -- and after the adoption:";
+    }
+    // What stands on something else went first and comes back last.
+    for (at, sql) in obstacles.iter().rev().flat_map(|obstacle| &obstacle.afterwards).enumerate() {
+        if at == 0 {
+            text += "\nThis brings back what the SQL above takes away; run it after the adoption:";
         }
-        for sql in &obstacle.afterwards {
-            text += &format!("\n{};", indented("    -- ", sql.trim_end_matches([';', '\n', ' '])));
-        }
+        text += &format!("\n{};", indented("    -- ", sql.trim_end_matches([';', '\n', ' '])));
     }
     text
 }
@@ -61,15 +62,17 @@ mod tests {
     #[test]
     fn sql_can_be_taken_out_of_the_text() {
         let view = Obstacle::new("view v reads it", "DROP VIEW v").afterwards("CREATE VIEW v AS\n SELECT 1;");
-        let text = refusal(&[view, Obstacle::new("no right", "GRANT a TO b").and("GRANT c TO b")]);
+        let rule = Obstacle::new("a rule", "DROP RULE r").afterwards("CREATE RULE r");
+        let text = refusal(&[view, Obstacle::new("no right", "GRANT a TO b").and("GRANT c TO b"), rule]);
         let sql: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("    ")).collect();
         let expected = [
             "DROP VIEW v;",
-            "-- and after the adoption:",
-            "-- CREATE VIEW v AS",
-            "--  SELECT 1;",
             "GRANT a TO b;",
             "GRANT c TO b;",
+            "DROP RULE r;",
+            "-- CREATE RULE r;",
+            "-- CREATE VIEW v AS",
+            "--  SELECT 1;",
         ];
         assert_eq!(sql, expected);
         assert!(text.contains("\n1. view v reads it\n") && text.contains("\n2. no right\n"), "{text}");

@@ -68,7 +68,7 @@ CREATE TABLE late_events (
     PRIMARY KEY (job, input, "partition", "offset")
 );
 
--- The ledger; `migrate` makes its schema, which a role without CREATE on the database may find made. Columns in `_ms` are milliseconds since the Unix epoch.
+-- The ledger. `migrate` makes its schema: a role without CREATE on the database may find it made. Columns in `_ms` are milliseconds since the Unix epoch.
 CREATE TABLE telemetra.job (
     job                  text         NOT NULL PRIMARY KEY,
     pipeline             text         NOT NULL,

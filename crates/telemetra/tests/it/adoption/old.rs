@@ -1,7 +1,8 @@
 //! The tables as the old job made them, and what is done to them: spoilt, looked at, adopted, written beside.
 
 use ::postgres::Client;
-use telemetra_connectors::postgres::{self, Address, Migrated};
+use telemetra_connectors::postgres::{self, Address, Migrated, PostgresSink};
+use telemetra_core::window::WindowSpec;
 use telemetra_engine::sink::SinkError;
 
 use crate::services::postgres::Database;
@@ -51,6 +52,16 @@ pub(super) fn adopt(database: &Database, zone: &str) -> Result<Migrated, String>
     refused(postgres::migrate(&address(database), zone))
 }
 
+/// What `run` does before all else; returns the longest stream id that the tables hold.
+pub(super) fn ensure_at(address: &Address) -> Result<usize, String> {
+    let window = WindowSpec::new(60_000, 10_000).expect("a multiple of the slide");
+    refused(PostgresSink::open(address, "chat", window)).map(|sink| sink.stream_chars_max())
+}
+
+pub(super) fn ensure(database: &Database) -> Result<usize, String> {
+    ensure_at(&address(database))
+}
+
 pub(super) fn refused<T>(done: Result<T, SinkError>) -> Result<T, String> {
     done.map_err(|error| match error {
         SinkError::Halt(text) => text,
@@ -62,8 +73,7 @@ pub(super) fn refused<T>(done: Result<T, SinkError>) -> Result<T, String> {
 pub(super) fn sql_of(refusal: &str) -> (String, String) {
     let lines = refusal.lines().filter_map(|line| line.strip_prefix("    "));
     let (afterwards, now): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with("--"));
-    let afterwards = afterwards.iter().filter(|line| !line.contains("after the adoption"));
-    let afterwards: Vec<_> = afterwards.map(|line| line.trim_start_matches("-- ")).collect();
+    let afterwards: Vec<_> = afterwards.iter().map(|line| line.trim_start_matches("-- ")).collect();
     (now.join("\n"), afterwards.join("\n"))
 }
 
@@ -113,11 +123,13 @@ pub(super) fn write_beside(client: &mut Client) {
         SET chat_count = excluded.chat_count, avg_viewers = excluded.avg_viewers, z_score = excluded.z_score,
             is_final = true, revision = old.revision + 1, batch_id = excluded.batch_id";
     assert_eq!(client.execute(upsert, &[]).expect("ours can be written"), 2);
+    let last: i64 =
+        client.query_one("SELECT coalesce(max(id), 0) FROM moments", &[]).expect("a bigint").get(0);
     let moment = "
         INSERT INTO moments (stream_id, timestamp, moment_type, description, intensity, metadata, detected_at, batch_id)
         VALUES ('new', '2025-03-01 12:00:00Z', 'chat_spike', 'd', 0.123456789, '{}', now(), 7) RETURNING id";
     let id: i64 = client.query_one(moment, &[]).expect("ours can be written").get(0);
-    assert!(id > 1, "the sequence began anew: {id}");
+    assert!(id > last, "the sequence began anew: {id} after {last}");
 }
 
 /// Rows of a table by a condition.

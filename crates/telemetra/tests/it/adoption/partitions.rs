@@ -94,7 +94,7 @@ fn a_new_parent_is_the_old_one_to_everybody() {
             UNION ALL SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'chat_summary_minute'::regclass
             UNION ALL SELECT pg_get_serial_sequence('chat_summary_minute', 'id')) lines";
     let key = "chat_summary_minute_stream_id_window_start_key";
-    let mut show = |client: &mut postgres::Client| -> String {
+    let show = |client: &mut postgres::Client| -> String {
         client.query_one(shown, &[&key]).expect("the catalog is readable").get(0)
     };
     let before = show(&mut client);

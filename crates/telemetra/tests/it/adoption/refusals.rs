@@ -1,9 +1,7 @@
 //! All that is in the way of adoption: named with its SQL, nothing changed, and cleared by that SQL.
 
-use telemetra_connectors::postgres as store;
-
 use super::old::{
-    self, CHAT_COLUMNS, MOMENT_COLUMNS, ROWS, address, adopt, count, fingerprint, sql_of, write_beside,
+    self, CHAT_COLUMNS, MOMENT_COLUMNS, ROWS, adopt, count, ensure, fingerprint, sql_of, write_beside,
 };
 use crate::services::postgres::{Database, Postgres};
 
@@ -22,7 +20,7 @@ fn check_in<'a>(database: &Database, sql: &str, zone: &str, named: impl IntoIter
     client.batch_execute(&now).unwrap_or_else(|error| panic!("{error:?} in {now}"));
     adopt(database, zone).unwrap_or_else(|again| panic!("after\n{refusal}\nstill\n{again}"));
     client.batch_execute(&afterwards).unwrap_or_else(|error| panic!("{error:?} in {afterwards}"));
-    store::ensure(&address(database)).expect("the tables are as they must be");
+    ensure(database).expect("the tables are as they must be");
     write_beside(&mut client);
 }
 
@@ -113,8 +111,8 @@ fn functions_triggers_rules_policies() {
         .expect("a setting")
         .get(0);
     if version >= 140_000 {
-        ties += "CREATE FUNCTION busiest(least integer) RETURNS bigint LANGUAGE sql
-                 BEGIN ATOMIC SELECT count(*) FROM chat_summary_minute WHERE chat_count > least; END";
+        ties += "CREATE FUNCTION busiest(floor integer) RETURNS bigint LANGUAGE sql
+                 BEGIN ATOMIC SELECT count(*) FROM chat_summary_minute WHERE chat_count > $1; END";
         named.push("function busiest(integer) depends on it");
     }
     check_in(&database, &format!("{}; {ties}", old::usual()), "UTC", named);
@@ -197,8 +195,8 @@ fn columns_of_other_types() {
 #[test]
 fn columns_that_are_missing_or_too_many() {
     let columns = "
-        ALTER TABLE chat_summary_minute DROP COLUMN avg_viewers, ADD COLUMN region text NOT NULL DEFAULT 'eu',
-            ALTER COLUMN region DROP DEFAULT, ALTER COLUMN id DROP DEFAULT;
+        ALTER TABLE chat_summary_minute DROP COLUMN avg_viewers, ADD COLUMN region text NOT NULL DEFAULT 'eu';
+        ALTER TABLE chat_summary_minute ALTER COLUMN region DROP DEFAULT, ALTER COLUMN id DROP DEFAULT;
         ALTER TABLE moments DROP COLUMN id";
     spoilt(
         columns,
@@ -283,11 +281,6 @@ fn a_table_that_is_in_use() {
     let mut client = database.client();
     client.batch_execute(&old::usual()).expect("the old tables");
     client.batch_execute("SET application_name = 'the old job'; BEGIN; TABLE moments").expect("a lock");
-    let name: String = client.query_one("SELECT current_database()::text", &[]).expect("a name").get(0);
-    database
-        .client()
-        .batch_execute(&format!("ALTER DATABASE {name} SET lock_timeout = '100ms'"))
-        .expect("a setting");
     let refusal = adopt(&database, "UTC").expect_err("it is locked");
     assert!(refusal.contains("table moments is in use by process"), "{refusal}");
     assert!(refusal.contains("application the old job") && refusal.contains("stop the old job"), "{refusal}");

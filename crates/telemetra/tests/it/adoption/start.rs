@@ -2,14 +2,10 @@
 
 use std::thread;
 
-use telemetra_connectors::postgres::{self, SCHEMA_VERSION};
+use telemetra_connectors::postgres::SCHEMA_VERSION;
 
-use super::old::{self, address, adopt, fingerprint, refused, write_beside};
-use crate::services::postgres::{Database, Postgres};
-
-fn ensure(database: &Database) -> Result<usize, String> {
-    refused(postgres::ensure(&address(database)))
-}
+use super::old::{self, adopt, ensure, fingerprint, write_beside};
+use crate::services::postgres::Postgres;
 
 #[test]
 fn an_empty_database_is_ready_after_the_first_start() {
