@@ -23,8 +23,8 @@ use crate::{
     support::{Telemetra, fixture},
 };
 
-/// Runs `chat_dirty` in small batches while COMMITs suffer `fault`, and expects the rows of an undisturbed run.
-fn check(fault: Fault, chance: f64, slow_commit: Option<&str>) {
+/// Runs a fixture in small batches while COMMITs suffer `fault`, and expects the rows of an undisturbed run.
+fn check(fixture_name: &str, batch: u64, fault: Fault, chance: f64, slow_commit: Option<&str>) {
     let database = Postgres::shared().create_database();
     let telemetra = Telemetra::new();
     telemetra.run(&["migrate", "--store", &database.address()]).expect_code(0);
@@ -35,36 +35,37 @@ fn check(fault: Fault, chance: f64, slow_commit: Option<&str>) {
     proxy.by_dice(7, &[(fault, chance)]);
     // The proxy does not see into TLS.
     let store = format!("{}?sslmode=disable", database.address_at(proxy.port()));
-    run_into(&telemetra, Some(store), "chat_dirty", Some(60), &[("RETRY_DELAY_SECONDS", "0.1")]);
+    run_into(&telemetra, Some(store), fixture_name, Some(batch), &[("RETRY_DELAY_SECONDS", "0.1")]);
     assert!(proxy.happened(fault) >= 3, "{fault:?} happened {} times", proxy.happened(fault));
     telemetra.run(&["audit", "--store", &database.address()]).expect_code(0);
     let filled = Filled::Postgres(database);
-    compare_all(&format!("{fault:?}"), &filled, &fixture("chat_dirty"), "expected");
+    compare_all(&format!("{fault:?}"), &filled, &fixture(fixture_name), "expected");
 }
 
 #[test]
 fn a_commit_that_the_server_rolls_back_without_an_error_is_written_again() {
-    check(Fault::AbortCommit, 0.3, None);
+    check("chat_dirty", 2, Fault::AbortCommit, 0.3, None);
+    check("chat_small", 60, Fault::AbortCommit, 0.3, None);
 }
 
 #[test]
 fn a_commit_that_never_arrives_is_written_again() {
-    check(Fault::CutBeforeCommit, 0.3, None);
+    check("chat_small", 60, Fault::CutBeforeCommit, 0.3, None);
 }
 
 #[test]
 fn a_commit_whose_reply_is_lost_is_not_written_again() {
-    check(Fault::CutReply, 0.3, None);
+    check("chat_small", 60, Fault::CutReply, 0.3, None);
 }
 
 #[test]
 fn a_slow_commit_without_a_reply_is_waited_for() {
     // COMMIT itself takes a while, after every row was written: RELIABILITY 0.1 and 1.9.
     let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN PERFORM pg_sleep(0.7); RETURN NULL; END $$;
+            $$ BEGIN PERFORM pg_sleep(0.4); RETURN NULL; END $$;
         CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON telemetra.batch DEFERRABLE INITIALLY DEFERRED
-            FOR EACH ROW WHEN (NEW.batch_id % 4 = 0) EXECUTE FUNCTION slow()";
-    check(Fault::CutAfterCommit, 0.5, Some(slow));
+            FOR EACH ROW EXECUTE FUNCTION slow()";
+    check("chat_small", 997, Fault::CutAfterCommit, 0.5, Some(slow));
 }
 
 const CHAT: PartitionId = PartitionId { input: 0, partition: 0 };
