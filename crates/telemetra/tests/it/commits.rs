@@ -20,7 +20,7 @@ use crate::{
         postgres::{Database, Postgres},
         proxy::{Fault, Proxy},
     },
-    support::{Telemetra, fixture},
+    support::{Telemetra, choose_mutant, fixture},
 };
 
 /// Runs a fixture in small batches while COMMITs suffer `fault`, and expects the rows of an undisturbed run.
@@ -71,6 +71,7 @@ fn a_slow_commit_without_a_reply_is_waited_for() {
 const CHAT: PartitionId = PartitionId { input: 0, partition: 0 };
 
 fn sink(database: &Database) -> PostgresSink {
+    choose_mutant();
     let address = Address::parse(&database.address()).expect("the address is ours");
     let window = WindowSpec::new(60_000, 10_000).expect("a multiple");
     PostgresSink::open(&address, "chat", window).expect("the server is there")
