@@ -115,7 +115,7 @@ fn batch(batch_id: u64) -> Commit<ChatRows> {
     }
 }
 
-fn expect_fenced(result: Result<(), SinkError>) {
+fn expect_fenced(result: &Result<(), SinkError>) {
     assert!(matches!(result, Err(SinkError::Fenced(_))), "{result:?}");
 }
 
@@ -127,9 +127,9 @@ fn whoever_was_overtaken_writes_nothing() {
     // The same process may take over from itself; another would wait for the first to end.
     let mut second = sink(&database);
     assert_eq!(second.take_over(&inputs(), "meaning").expect("it takes over").epoch, 2);
-    expect_fenced(first.commit(&batch(1)));
+    expect_fenced(&first.commit(&batch(1)));
     second.commit(&batch(1)).expect("it holds the job");
-    expect_fenced(first.commit(&batch(1)));
+    expect_fenced(&first.commit(&batch(1)));
 }
 
 #[test]
@@ -140,5 +140,5 @@ fn a_position_that_somebody_moved_stops_the_batch() {
     sink.commit(&batch(1)).expect("the first batch");
     let sql = "UPDATE telemetra.position SET next_offset = next_offset + 5";
     database.client().batch_execute(sql).expect("it can be tampered with");
-    expect_fenced(sink.commit(&batch(2)));
+    expect_fenced(&sink.commit(&batch(2)));
 }
