@@ -17,11 +17,12 @@ use tokio::{
 };
 use tokio_postgres::{AsyncMessage, Client, Connection, error::Severity};
 
+#[cfg(test)]
+use super::setup::Facts;
 use super::{
     Address,
     connect::{Connected, Way, connect},
     failure::{self, Failure},
-    setup::Facts,
 };
 
 /// Longest wait for a cancel request to be sent, beyond a call's own limit.
@@ -45,6 +46,7 @@ pub(super) struct Session {
     runtime: Option<Runtime>,
     client: Client,
     driver: Driver,
+    #[cfg(test)]
     facts: Facts,
     way: Way,
 }
@@ -72,9 +74,14 @@ impl Session {
             .build()
             .map_err(|error| Failure::Away(format!("no event loop: {error}")))?;
         match runtime.block_on(connect(address, name, purpose)) {
-            Ok(Connected { client, driver, facts, way }) => {
-                Ok(Self { runtime: Some(runtime), client, driver, facts, way })
-            }
+            Ok(Connected { client, driver, facts: _facts, way }) => Ok(Self {
+                runtime: Some(runtime),
+                client,
+                driver,
+                #[cfg(test)]
+                facts: _facts,
+                way,
+            }),
             Err(failure) => {
                 // A name that is still being resolved would be waited for otherwise.
                 runtime.shutdown_background();
@@ -145,11 +152,13 @@ impl Session {
     }
 
     /// What is known of the server and its process for this session.
+    #[cfg(test)]
     pub(super) fn facts(&self) -> Facts {
         self.facts
     }
 
     /// The host, for people.
+    #[cfg(test)]
     pub(super) fn place(&self) -> &str {
         &self.way.place
     }

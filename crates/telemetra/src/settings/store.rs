@@ -155,3 +155,6 @@ fn sqlite_path(text: &str) -> Result<PathBuf, Wrong> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

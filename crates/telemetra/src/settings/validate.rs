@@ -155,7 +155,7 @@ impl Judge {
             if matches!(raw.origin, Origin::Env(_)) && folders {
                 continue;
             }
-            let what = "asks for Kafka; this build reads folders and writes SQLite only";
+            let what = "asks for Kafka; this build reads folders only";
             self.fault(key, what, "name folders instead: --chat-dir DIR, --viewer-dir DIR");
         }
     }

@@ -4,12 +4,28 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use crate::{
+    services::postgres::{Database, Postgres},
+    support::{Telemetra, fixture},
+};
 
-use crate::support::{Telemetra, fixture};
+/// A store that a run has filled.
+enum Filled {
+    Sqlite(Telemetra),
+    Postgres(Database<'static>),
+}
 
-fn run(fixture_name: &str, batch: Option<u64>, env: &[(&str, &str)]) -> Telemetra {
+/// Which store a run is to fill.
+#[derive(Clone, Copy, Debug)]
+enum Store {
+    Sqlite,
+    Postgres,
+}
+
+fn run(store: Store, fixture_name: &str, batch: Option<u64>, env: &[(&str, &str)]) -> Filled {
     let telemetra = Telemetra::new();
+    let database = matches!(store, Store::Postgres).then(|| Postgres::shared().create_database());
+    let named = database.as_ref().map(|database| ["--store".to_owned(), database.address()]);
     let chat = fixture(fixture_name).join("chat");
     let viewer = fixture(fixture_name).join("viewer");
     let mut args = vec!["run".into(), "chat".into(), "--once".into(), "--drain".into()];
@@ -20,73 +36,112 @@ fn run(fixture_name: &str, batch: Option<u64>, env: &[(&str, &str)]) -> Telemetr
     if let Some(batch) = batch {
         args.extend(["--max-records-per-trigger".to_owned(), batch.to_string()]);
     }
+    args.extend(named.iter().flatten().cloned());
     telemetra.run_env(&args, env).expect_code(0);
-    telemetra.run(&["audit"]).expect_code(0);
-    telemetra
+    let mut audit = vec!["audit".to_owned()];
+    audit.extend(named.into_iter().flatten());
+    telemetra.run(&audit).expect_code(0);
+    database.map_or(Filled::Sqlite(telemetra), Filled::Postgres)
 }
 
-/// Compares what is in the store with the expected files whose names begin with `prefix`.
-fn check(fixture_name: &str, prefix: &str, batch: Option<u64>, env: &[(&str, &str)]) {
-    let telemetra = run(fixture_name, batch, env);
-    let db = telemetra.open_store();
+/// Compares what is in each store with the expected files whose names begin with `prefix`.
+fn check(fixture_name: &str, prefix: &str, batches: &[Option<u64>], env: &[(&str, &str)]) {
     let folder = fixture(fixture_name);
-    let context = format!("{fixture_name} {prefix} in batches of {batch:?}");
-    compare(&context, &summary(&db), &expected(&folder.join(format!("{prefix}.summary.csv"))));
-    compare(&context, &moments(&db), &expected(&folder.join(format!("{prefix}.moments.csv"))));
-    compare(&context, &dead_letters(&db), &expected(&folder.join(format!("{prefix}.dead.csv"))));
+    for store in [Store::Sqlite, Store::Postgres] {
+        for &batch in batches {
+            let filled = run(store, fixture_name, batch, env);
+            let context = format!("{store:?}, {fixture_name} {prefix} in batches of {batch:?}");
+            compare(&context, &summary(&filled), &expected(&folder.join(format!("{prefix}.summary.csv"))));
+            compare(&context, &moments(&filled), &expected(&folder.join(format!("{prefix}.moments.csv"))));
+            compare(&context, &dead_letters(&filled), &expected(&folder.join(format!("{prefix}.dead.csv"))));
+        }
+    }
 }
+
+const BATCHES: [Option<u64>; 4] = [None, Some(7), Some(120), Some(997)];
 
 #[test]
 fn chat_small_matches_in_any_batches() {
-    for batch in [None, Some(7), Some(120), Some(997)] {
-        check("chat_small", "expected", batch, &[]);
-    }
+    check("chat_small", "expected", &BATCHES, &[]);
 }
 
 #[test]
 fn chat_small_matches_with_the_whitespace_tokenizer() {
-    for batch in [None, Some(7), Some(120), Some(997)] {
-        check("chat_small", "expected_whitespace", batch, &[("SENTIMENT_TOKENIZER", "whitespace")]);
-    }
+    check("chat_small", "expected_whitespace", &BATCHES, &[("SENTIMENT_TOKENIZER", "whitespace")]);
 }
 
 #[test]
 fn chat_dirty_matches_in_any_batches() {
-    for batch in [None, Some(7), Some(120), Some(997)] {
-        check("chat_dirty", "expected", batch, &[]);
-    }
+    check("chat_dirty", "expected", &BATCHES, &[]);
 }
 
 #[test]
 fn chat_late_matches_for_both_batch_sizes_late_events_and_ledger_included() {
     for batch in [50, 500] {
         let prefix = format!("expected_{batch}");
-        check("chat_late", &prefix, Some(batch), &[]);
-        let telemetra = run("chat_late", Some(batch), &[]);
-        let db = telemetra.open_store();
-        let folder = fixture("chat_late");
-        let late = rows(&db, "SELECT file, line FROM late_events ORDER BY offset");
-        compare("late events", &late, &expected(&folder.join(format!("{prefix}.late.csv"))));
-        let text = std::fs::read_to_string(folder.join(format!("{prefix}.ledger.json"))).expect("a ledger");
-        let ledger: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        let sums = rows(
-            &db,
-            "SELECT SUM(records), SUM(counted), SUM(late), SUM(window_misses) FROM telemetra_batch_range",
-        );
-        let chat_count = rows(&db, "SELECT SUM(chat_count) FROM chat_summary_minute");
-        let number = |name: &str| ledger[name].to_string();
-        assert_eq!(sums[0], ["records", "counted", "late", "window_misses"].map(number).to_vec(), "{prefix}");
-        assert_eq!(chat_count[0][0], number("sum_chat_count"), "{prefix}");
+        check("chat_late", &prefix, &[Some(batch)], &[]);
+        for store in [Store::Sqlite, Store::Postgres] {
+            let filled = run(store, "chat_late", Some(batch), &[]);
+            let folder = fixture("chat_late");
+            let late = filled.rows("SELECT file, line FROM late_events ORDER BY \"offset\"");
+            compare("late events", &late, &expected(&folder.join(format!("{prefix}.late.csv"))));
+            let text =
+                std::fs::read_to_string(folder.join(format!("{prefix}.ledger.json"))).expect("a ledger");
+            let ledger: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            let sums = filled.rows(
+                "SELECT SUM(records), SUM(counted), SUM(late), SUM(window_misses) FROM telemetra.batch_range",
+            );
+            let chat_count = filled.rows("SELECT SUM(chat_count) FROM chat_summary_minute");
+            let number = |name: &str| ledger[name].to_string();
+            let names = ["records", "counted", "late", "window_misses"];
+            assert_eq!(sums[0], names.map(number).to_vec(), "{store:?} {prefix}");
+            assert_eq!(chat_count[0][0], number("sum_chat_count"), "{store:?} {prefix}");
+        }
     }
 }
 
-fn summary(db: &Connection) -> Vec<Vec<String>> {
-    let mut rows = rows(
-        db,
-        "SELECT stream_id, window_start, window_end, chat_count, unique_chatters, avg_sentiment, positive_count, \
-         negative_count, chat_rate, avg_viewers, top_emotes, emote_counts, z_score, is_anomaly, is_final, incomplete \
-         FROM chat_summary_minute ORDER BY stream_id, window_start",
-    );
+impl Filled {
+    /// An instant column in the fixtures' form.
+    fn instant(&self, column: &str) -> String {
+        match self {
+            Filled::Sqlite(_) => column.to_owned(),
+            Filled::Postgres(_) => {
+                format!("to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')")
+            }
+        }
+    }
+
+    /// All values of a query as text, NULL as none; ledger tables by their PostgreSQL names.
+    fn rows(&self, sql: &str) -> Vec<Vec<String>> {
+        match self {
+            Filled::Sqlite(telemetra) => {
+                sqlite_rows(&telemetra.open_store(), &sql.replace("telemetra.", "telemetra_"))
+            }
+            Filled::Postgres(database) => {
+                let answers = database.client().simple_query(sql).expect("a query");
+                let rows = answers.into_iter().filter_map(|answer| match answer {
+                    postgres::SimpleQueryMessage::Row(row) => Some(row),
+                    _ => None,
+                });
+                rows.map(|row| (0..row.len()).map(|at| row.get(at).unwrap_or_default().to_owned()).collect())
+                    .collect()
+            }
+        }
+    }
+}
+
+fn summary(filled: &Filled) -> Vec<Vec<String>> {
+    let (start, end) = (filled.instant("window_start"), filled.instant("window_end"));
+    let emotes = match filled {
+        Filled::Sqlite(_) => "top_emotes",
+        Filled::Postgres(_) => "to_json(top_emotes)",
+    };
+    let mut rows = filled.rows(&format!(
+        "SELECT stream_id, {start}, {end}, chat_count, unique_chatters, avg_sentiment, positive_count, \
+         negative_count, chat_rate, avg_viewers, {emotes}, emote_counts, z_score, CAST(is_anomaly AS integer), \
+         CAST(is_final AS integer), CAST(incomplete AS integer) FROM chat_summary_minute"
+    ));
+    rows.sort_by(|a, b| a[..2].cmp(&b[..2]));
     for row in &mut rows {
         assert_eq!(
             row.split_off(14),
@@ -100,19 +155,21 @@ fn summary(db: &Connection) -> Vec<Vec<String>> {
     rows
 }
 
-fn moments(db: &Connection) -> Vec<Vec<String>> {
-    rows(
-        db,
-        "SELECT stream_id, timestamp, moment_type, intensity, json_extract(metadata, '$.z_score'), \
-         json_extract(metadata, '$.chat_count') FROM moments ORDER BY stream_id, timestamp",
-    )
+fn moments(filled: &Filled) -> Vec<Vec<String>> {
+    let timestamp = filled.instant("timestamp");
+    let mut rows = filled.rows(&format!(
+        "SELECT stream_id, {timestamp}, moment_type, intensity, metadata ->> 'z_score', metadata ->> 'chat_count' \
+         FROM moments"
+    ));
+    rows.sort_by(|a, b| a[..2].cmp(&b[..2]));
+    rows
 }
 
-fn dead_letters(db: &Connection) -> Vec<Vec<String>> {
-    rows(db, "SELECT input, file, line, code FROM dead_letters ORDER BY input, offset")
+fn dead_letters(filled: &Filled) -> Vec<Vec<String>> {
+    filled.rows("SELECT input, file, line, code FROM dead_letters ORDER BY input, \"offset\"")
 }
 
-fn rows(db: &Connection, sql: &str) -> Vec<Vec<String>> {
+fn sqlite_rows(db: &rusqlite::Connection, sql: &str) -> Vec<Vec<String>> {
     let mut statement = db.prepare(sql).expect("the table is there");
     let columns = statement.column_count();
     let text = |value: rusqlite::types::ValueRef<'_>| match value {
