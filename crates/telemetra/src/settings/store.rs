@@ -4,7 +4,7 @@
 //! choose PostgreSQL; else it is the default, an SQLite file. What an address leaves open is filled from the single
 //! POSTGRES_* settings; its own words beat theirs. `demo` heeds `--store` alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use telemetra_connectors::postgres::{AddressFault, PORT, Parts, Secret, SslMode};
 
@@ -77,7 +77,7 @@ impl Judge {
                     "the password in --{name} shows in this machine's process list: name it in \
                      POSTGRES_PASSWORD_FILE instead"
                 )),
-                Origin::File { path, .. } => self.demand_private(path.clone(), origin),
+                Origin::File { path, .. } => self.demand_private(path, origin),
                 Origin::Env(_) | Origin::Default(_) => {}
             }
         }
@@ -117,13 +117,13 @@ impl Judge {
         }
         let Raw { text, origin } = plain?;
         if let Origin::File { path, .. } = &origin {
-            self.demand_private(path.clone(), &origin);
+            self.demand_private(path, &origin);
         }
         Some(Secret::new(text))
     }
 
-    fn demand_private(&mut self, path: PathBuf, origin: &Origin) {
-        if let Err((what, next)) = secret::demand_private(&path) {
+    fn demand_private(&mut self, path: &Path, origin: &Origin) {
+        if let Err((what, next)) = secret::demand_private(path) {
             self.faults.push(Fault { origin: origin.clone(), what, next });
         }
     }
