@@ -11,6 +11,13 @@ replay-judges              sim::stamps::a_future_record_stays_refused_though_the
 unseen-holds-nobody        sim::backlog::a_partition_not_yet_seen_holds_the_watermark
 pane-dropped-at-its-end    golden::chat_dirty_matches_in_any_batches
 audit-residual             folders::a_tampered_chat_count_fails_the_audit
+plain-select               commits::a_slow_commit_without_a_reply_is_waited_for
+no-compare-and-set         commits::a_position_that_somebody_moved_stops_the_batch
+no-epoch                   commits::whoever_was_overtaken_writes_nothing
+additive-upsert            golden::chat_small_matches_in_any_batches
+acknowledged-before-commit commits::a_commit_that_never_arrives_is_written_again
+rollback-ignored           commits::a_commit_that_the_server_rolls_back_without_an_error_is_written_again
+dead-letters-outside       commits::a_commit_that_the_server_rolls_back_without_an_error_is_written_again
 "
 run() { # test, extra environment
     env "$2" RUST_BACKTRACE=0 "${CARGO:-cargo}" test --quiet --locked -p telemetra --features mutants --test it -- --exact "$1"

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A store that a run has filled.
-enum Filled {
+pub(crate) enum Filled {
     Sqlite(Telemetra),
     Postgres(Database<'static>),
 }
@@ -23,25 +23,41 @@ enum Store {
 }
 
 fn run(store: Store, fixture_name: &str, batch: Option<u64>, env: &[(&str, &str)]) -> Filled {
-    let telemetra = Telemetra::new();
-    let database = matches!(store, Store::Postgres).then(|| Postgres::shared().create_database());
-    let named = database.as_ref().map(|database| ["--store".to_owned(), database.address()]);
-    let chat = fixture(fixture_name).join("chat");
+    match store {
+        Store::Sqlite => {
+            let telemetra = Telemetra::new();
+            run_into(&telemetra, None, fixture_name, batch, env);
+            telemetra.run(&["audit"]).expect_code(0);
+            Filled::Sqlite(telemetra)
+        }
+        Store::Postgres => {
+            let database = Postgres::shared().create_database();
+            run_into(&Telemetra::new(), Some(database.address()), fixture_name, batch, env);
+            Telemetra::new().run(&["audit", "--store", &database.address()]).expect_code(0);
+            Filled::Postgres(database)
+        }
+    }
+}
+
+/// Runs a fixture to its end and closes every window.
+pub(crate) fn run_into(
+    telemetra: &Telemetra,
+    store: Option<String>,
+    fixture_name: &str,
+    batch: Option<u64>,
+    env: &[(&str, &str)],
+) {
     let viewer = fixture(fixture_name).join("viewer");
     let mut args = vec!["run".into(), "chat".into(), "--once".into(), "--drain".into()];
-    args.extend(["--chat-dir".to_owned(), chat.display().to_string()]);
+    args.extend(["--chat-dir".to_owned(), fixture(fixture_name).join("chat").display().to_string()]);
     if viewer.exists() {
         args.extend(["--viewer-dir".to_owned(), viewer.display().to_string()]);
     }
     if let Some(batch) = batch {
         args.extend(["--max-records-per-trigger".to_owned(), batch.to_string()]);
     }
-    args.extend(named.iter().flatten().cloned());
+    args.extend(store.into_iter().flat_map(|store| ["--store".to_owned(), store]));
     telemetra.run_env(&args, env).expect_code(0);
-    let mut audit = vec!["audit".to_owned()];
-    audit.extend(named.into_iter().flatten());
-    telemetra.run(&audit).expect_code(0);
-    database.map_or(Filled::Sqlite(telemetra), Filled::Postgres)
 }
 
 /// Compares what is in each store with the expected files whose names begin with `prefix`.
@@ -51,11 +67,16 @@ fn check(fixture_name: &str, prefix: &str, batches: &[Option<u64>], env: &[(&str
         for &batch in batches {
             let filled = run(store, fixture_name, batch, env);
             let context = format!("{store:?}, {fixture_name} {prefix} in batches of {batch:?}");
-            compare(&context, &summary(&filled), &expected(&folder.join(format!("{prefix}.summary.csv"))));
-            compare(&context, &moments(&filled), &expected(&folder.join(format!("{prefix}.moments.csv"))));
-            compare(&context, &dead_letters(&filled), &expected(&folder.join(format!("{prefix}.dead.csv"))));
+            compare_all(&context, &filled, &folder, prefix);
         }
     }
+}
+
+/// Compares result tables and dead letters with the expected files of `folder`.
+pub(crate) fn compare_all(context: &str, filled: &Filled, folder: &Path, prefix: &str) {
+    compare(context, &summary(filled), &expected(&folder.join(format!("{prefix}.summary.csv"))));
+    compare(context, &moments(filled), &expected(&folder.join(format!("{prefix}.moments.csv"))));
+    compare(context, &dead_letters(filled), &expected(&folder.join(format!("{prefix}.dead.csv"))));
 }
 
 const BATCHES: [Option<u64>; 4] = [None, Some(7), Some(120), Some(997)];

@@ -93,3 +93,12 @@ pub(crate) fn workspace() -> PathBuf {
 pub(crate) fn fixture(name: &str) -> PathBuf {
     workspace().join("fixtures").join(name)
 }
+
+/// Takes the fault that TELEMETRA_MUTANT names, in builds that hold faults; `scripts/mutants.sh` proves by them that
+/// these tests can fail.
+pub(crate) fn choose_mutant() {
+    #[cfg(feature = "mutants")]
+    if let Ok(name) = std::env::var("TELEMETRA_MUTANT") {
+        assert!(telemetra_core::mutant::choose(&name), "no mutant is named {name}");
+    }
+}

@@ -78,7 +78,7 @@ impl<L: Logic> Sim<L> {
 
     /// A world over a source made by hand.
     pub(super) fn over(product: &Product<L>, source: MemSource) -> Self {
-        choose_mutant();
+        crate::support::choose_mutant();
         Self {
             product: product.clone(),
             source,
@@ -399,14 +399,5 @@ impl<L: Logic> Run<'_, L> {
             out.final_rows = store.rows.len() - out.open_rows;
         });
         self.out
-    }
-}
-
-/// Takes the fault that TELEMETRA_MUTANT names, in builds that hold faults; `scripts/mutants.sh` proves by them that
-/// these tests can fail.
-fn choose_mutant() {
-    #[cfg(feature = "mutants")]
-    if let Ok(name) = std::env::var("TELEMETRA_MUTANT") {
-        assert!(telemetra_core::mutant::choose(&name), "no mutant is named {name}");
     }
 }
