@@ -4,7 +4,9 @@
 //! Tables that were adopted may differ where it does no harm: other widths of texts, columns that may be NULL
 //! because old rows are, columns of the user's own that need no value from us.
 
-use tokio_postgres::Client;
+use std::collections::HashMap;
+
+use tokio_postgres::{Client, Row};
 
 use super::{
     failure::Failure,
@@ -27,24 +29,35 @@ pub(super) struct Held {
 /// # Errors
 /// Halts with what is expected and what is there.
 pub(super) async fn check(client: &Client) -> Result<(), Failure> {
+    // Three questions for all tables: a start may be far from its server.
+    let sql =
+        "SELECT c.oid, c.relname::text, n.nspname = $1, c.oid::regclass::text, row_security_active(c.oid)
+               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+               WHERE c.relkind IN ('r', 'p') AND c.relname = ANY ($2)
+                 AND (n.nspname = $1 OR pg_table_is_visible(c.oid))";
+    let tables = schema::tables();
+    let names: Vec<_> = tables.iter().map(|table| table.name).collect();
+    let relations = client.query(sql, &[&LEDGER, &names]).await?;
+    let oids: Vec<u32> = relations.iter().map(|row| row.get(0)).collect();
+    let mut held = held(client, &oids).await?;
+    let keys = keys(client, &oids).await?;
     let mut faults = Vec::new();
-    for table in schema::tables() {
-        let name = if table.is_ledger { quote::path(LEDGER, table.name) } else { quote::ident(table.name) };
-        let sql = "SELECT c.oid, c.oid::regclass::text, row_security_active(c.oid) FROM pg_class c
-                   WHERE c.relname = $1 AND c.relkind IN ('r', 'p') AND CASE WHEN $2
-                       THEN c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $3)
-                       ELSE pg_table_is_visible(c.oid) END";
-        let Some(row) = client.query_opt(sql, &[&table.name, &table.is_ledger, &LEDGER]).await? else {
+    for table in tables {
+        let is_it =
+            |row: &&Row| row.get::<_, &str>(1) == table.name && row.get::<_, bool>(2) == table.is_ledger;
+        let Some(row) = relations.iter().find(is_it) else {
+            let name =
+                if table.is_ledger { quote::path(LEDGER, table.name) } else { quote::ident(table.name) };
             faults.push(format!("table {name} is missing"));
             continue;
         };
-        let (oid, shown): (u32, String) = (row.get(0), row.get(1));
-        if row.get(2) {
+        let (oid, shown): (u32, &str) = (row.get(0), row.get(3));
+        if row.get(4) {
             faults.push(format!("table {shown}: row-level security hides rows from this role"));
         }
-        let held = held(client, oid).await?;
-        faults.extend(differences(&table, &held).into_iter().map(|fault| format!("table {shown}: {fault}")));
-        if !has_key(client, oid, &table.key).await? {
+        let differences = differences(&table, &held.remove(&oid).unwrap_or_default());
+        faults.extend(differences.into_iter().map(|fault| format!("table {shown}: {fault}")));
+        if !keys.iter().any(|(of, key)| *of == oid && is_same_key(key, &table.key)) {
             faults.push(format!("table {shown}: no unique key ({})", table.key.join(", ")));
         }
     }
@@ -57,32 +70,40 @@ pub(super) async fn check(client: &Client) -> Result<(), Failure> {
     )))
 }
 
-/// The columns of a relation in their order.
-pub(super) async fn held(client: &Client, oid: u32) -> Result<Vec<Held>, Failure> {
-    let sql = "SELECT attname, format_type(atttypid, atttypmod), attnotnull,
+/// The columns of relations, each relation's in their order.
+pub(super) async fn held(client: &Client, oids: &[u32]) -> Result<HashMap<u32, Vec<Held>>, Failure> {
+    let sql = "SELECT attrelid, attname, format_type(atttypid, atttypmod), attnotnull,
                       atthasdef OR attidentity <> '' OR attgenerated <> ''
-               FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
-    let rows = client.query(sql, &[&oid]).await?;
-    let held = |row: &tokio_postgres::Row| Held {
-        name: row.get(0),
-        type_name: row.get(1),
-        is_not_null: row.get(2),
-        has_default: row.get(3),
-    };
-    Ok(rows.iter().map(held).collect())
+               FROM pg_attribute WHERE attrelid = ANY ($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
+    let mut columns = HashMap::<u32, Vec<Held>>::new();
+    for row in client.query(sql, &[&oids]).await? {
+        columns.entry(row.get(0)).or_default().push(Held {
+            name: row.get(1),
+            type_name: row.get(2),
+            is_not_null: row.get(3),
+            has_default: row.get(4),
+        });
+    }
+    Ok(columns)
 }
 
 /// Whether `ON CONFLICT (key)` finds an index to go by.
 pub(super) async fn has_key(client: &Client, oid: u32, key: &[&str]) -> Result<bool, Failure> {
-    let sql = "SELECT EXISTS (
-                   SELECT FROM pg_index i
-                   WHERE i.indrelid = $1 AND i.indisunique AND i.indimmediate AND i.indisvalid
-                     AND i.indpred IS NULL AND i.indexprs IS NULL
-                     AND (SELECT array_agg(a.attname::text ORDER BY a.attname::text)
-                          FROM unnest(i.indkey[0:i.indnkeyatts - 1]) k
-                          JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k)
-                       = (SELECT array_agg(k ORDER BY k) FROM unnest($2::text[]) k))";
-    Ok(client.query_one(sql, &[&oid, &key]).await?.get(0))
+    Ok(keys(client, &[oid]).await?.iter().any(|(_, found)| is_same_key(found, key)))
+}
+
+/// Keys of relations that `ON CONFLICT` can go by: unique at once and over all rows.
+async fn keys(client: &Client, oids: &[u32]) -> Result<Vec<(u32, Vec<String>)>, Failure> {
+    let sql = "SELECT i.indrelid, ARRAY(SELECT a.attname::text FROM unnest(i.indkey[0:i.indnkeyatts - 1]) k
+                                        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k)
+               FROM pg_index i
+               WHERE i.indrelid = ANY ($1) AND i.indisunique AND i.indimmediate AND i.indisvalid
+                 AND i.indpred IS NULL AND i.indexprs IS NULL";
+    Ok(client.query(sql, &[&oids]).await?.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+fn is_same_key(found: &[String], key: &[&str]) -> bool {
+    found.len() == key.len() && key.iter().all(|name| found.iter().any(|found| found == name))
 }
 
 /// What keeps a table from being written and read as ours, one line each.

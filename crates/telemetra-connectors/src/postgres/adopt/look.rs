@@ -132,7 +132,7 @@ async fn old_columns(client: &Client, oid: u32) -> Result<Vec<OldColumn>, Failur
                    GROUP BY 1, 2, 4 LIMIT 1) s ON true
                WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
     let rows = client.query(sql, &[&oid]).await?;
-    let held = columns::held(client, oid).await?;
+    let held = columns::held(client, &[oid]).await?.remove(&oid).unwrap_or_default();
     let column = |(row, held): (&tokio_postgres::Row, columns::Held)| OldColumn {
         name: held.name,
         type_name: held.type_name,

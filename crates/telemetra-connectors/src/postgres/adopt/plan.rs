@@ -284,17 +284,18 @@ fn wrong_type(old: &Old, column: &Column, held: &OldColumn) -> Obstacle {
 
 /// The type that a column can be cast to so that adoption takes it; `None` if there is no such cast.
 fn cast_target<'a>(column: &'a Column, held: &str) -> Option<&'a str> {
-    let is_text = matches!(held, "text" | "citext") || held.starts_with("character") && !held.ends_with("[]");
+    let is_array = held.ends_with("[]");
+    let is_text = matches!(held, "text" | "citext") || held.starts_with("character") && !is_array;
     let is_number = is_small_integer(held)
         || matches!(held, "bigint" | "real" | "double precision")
-        || held.starts_with("numeric");
+        || held.starts_with("numeric") && !is_array;
     match column.type_name.as_str() {
         // Without a zone, so that --adopt-timezone speaks for it as for the others.
         "timestamp with time zone" if is_text || held == "date" => Some("timestamp"),
         "bigint" | "double precision" if is_text || is_number => Some(&column.type_name),
         "boolean" if is_text || held == "integer" => Some("boolean"),
         "jsonb" if is_text => Some("jsonb"),
-        "text[]" if held.ends_with("[]") => Some("text[]"),
+        "text[]" if is_array => Some("text[]"),
         text if text == "text" || text.starts_with("character varying") => Some(text),
         _ => None,
     }
@@ -325,4 +326,54 @@ fn without_default(old: &Old, held: &OldColumn) -> Obstacle {
         return Obstacle::new(format!("{what}; it is part of the primary key"), old.rename_away());
     }
     Obstacle::new(what, format!("ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::schema;
+
+    /// What becomes of a column of ours when the old job made it as `held`.
+    fn check(column: &str, held: &str, expected: &str) {
+        let tables = schema::tables();
+        let columns = tables.iter().filter(|table| table.is_adoptable()).flat_map(|table| &table.columns);
+        let column = columns.into_iter().find(|known| known.name == column).expect("a column of ours");
+        let found = match becomes(column, held) {
+            Becomes::Same => "same",
+            Becomes::Cast => "cast",
+            Becomes::Instant => "instant",
+            Becomes::Wrong => cast_target(column, held).unwrap_or("wrong"),
+        };
+        assert_eq!(found, expected, "{} {held}", column.name);
+    }
+
+    #[test]
+    fn types_are_taken_changed_or_refused() {
+        check("window_start", "timestamp without time zone", "instant");
+        check("window_start", "timestamp(3) without time zone", "instant");
+        check("window_start", "timestamp with time zone", "same");
+        check("window_start", "timestamp(0) with time zone", "cast");
+        check("window_start", "timestamp without time zone[]", "wrong");
+        check("window_start", "character varying(30)", "timestamp");
+        check("window_start", "bigint", "wrong");
+        check("avg_sentiment", "numeric(10,2)", "cast");
+        check("avg_sentiment", "real", "cast");
+        check("avg_sentiment", "double precision", "same");
+        check("avg_sentiment", "numeric(10,2)[]", "wrong");
+        check("avg_sentiment", "money", "wrong");
+        check("chat_count", "integer", "cast");
+        check("chat_count", "numeric(10,0)", "bigint");
+        check("top_emotes", "text[]", "same");
+        check("top_emotes", "character varying(64)[]", "cast");
+        check("top_emotes", "json", "wrong");
+        check("stream_id", "text", "same");
+        check("stream_id", "character varying(64)", "same");
+        check("stream_id", "character varying(64)[]", "character varying(255)");
+        check("stream_id", "integer", "character varying(255)");
+        check("moment_type", "character varying(9)", "character varying(50)");
+        check("moment_type", "character varying(10)", "same");
+        check("description", "character varying(500)", "cast");
+        check("metadata", "json", "cast");
+        check("is_anomaly", "integer", "boolean");
+    }
 }

@@ -9,7 +9,9 @@
 //! | `refusals` | all that is in the way |
 //! | `start` | who makes the tables, and who may |
 //! | `roles` | least privilege |
+//! | `beside` | the real binary beside old rows |
 
+mod beside;
 mod old;
 mod partitions;
 mod refusals;

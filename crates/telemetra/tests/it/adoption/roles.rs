@@ -6,7 +6,10 @@ use ::postgres::Client;
 use telemetra_connectors::postgres::{self, Address, roles_sql};
 
 use super::old::{self, count, ensure_at, fingerprint, refused, sql_of, write_beside};
-use crate::services::postgres::{Database, Postgres, Setup, connect};
+use crate::{
+    services::postgres::{Database, Postgres, Setup, connect},
+    support::Telemetra,
+};
 
 /// The database's address for another role.
 fn address_as(database: &Database, role: &str) -> String {
@@ -23,11 +26,15 @@ fn parsed(database: &Database, role: &str) -> Address {
     Address::parse(&address_as(database, role)).expect("the address is ours")
 }
 
-/// Prints the SQL and runs it twice as an administrator with a plain client; then the passwords.
+/// Prints the SQL by the binary and runs it twice as an administrator with a plain client; then the passwords.
 fn make_roles(database: &Database) {
     let mut client = database.client();
     let name: String = client.query_one("SELECT current_database()::text", &[]).expect("a name").get(0);
-    let sql = roles_sql("public", &name);
+    let print = ["migrate", "--print-roles", "--store", &database.address()];
+    let printed = Telemetra::new().run(&print);
+    printed.expect_code(0);
+    let sql = printed.stdout();
+    assert_eq!(sql.trim_end(), roles_sql("public", &name).trim_end());
     client.batch_execute(&sql).unwrap_or_else(|error| panic!("{error:?} in {sql}"));
     let once = fingerprint(&mut client);
     client.batch_execute(&sql).expect("twice does no harm");
@@ -171,4 +178,21 @@ fn the_old_job_goes_on_when_roles_take_its_tables() {
     refused(postgres::migrate(&parsed(&database, "telemetra_migrate"), "UTC"))
         .expect("it owns the tables now");
     check_rights(&database);
+}
+
+#[test]
+fn names_are_quoted() {
+    let server = Postgres::start(Setup::default());
+    let mut admin = server.client();
+    let (database, schema) = ("it's {schema} \"d\"", "O'dd \"{ledger}\"");
+    admin.batch_execute("CREATE DATABASE \"it's {schema} \"\"d\"\"\"").expect("any name will do");
+    let mut config: ::postgres::Config = server.address().parse().expect("the address is ours");
+    let mut client = config.dbname(database).connect(::postgres::NoTls).expect("it is there");
+    let sql = roles_sql(schema, database);
+    client.batch_execute(&sql).unwrap_or_else(|error| panic!("{error:?} in {sql}"));
+    let path = "SELECT count(*) FROM pg_namespace n, pg_db_role_setting s
+                WHERE nspname = $1 AND has_schema_privilege('telemetra_migrate', n.oid, 'CREATE')
+                  AND EXISTS (SELECT FROM unnest(setconfig) c WHERE c = format('search_path=%I, pg_temp', nspname))";
+    let found: i64 = client.query_one(path, &[&schema]).expect("the catalog is readable").get(0);
+    assert_eq!(found, 3);
 }
