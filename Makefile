@@ -16,7 +16,7 @@ test: toolchain postgres ## All tests, the ones with a real binary and a real Po
 	scripts/mutants.sh
 
 check: fmt-check lint ## Before each commit: layout, lints, unit tests, tidy; under a minute when warm
-	$(CARGO) test --quiet --workspace --locked --lib
+	$(CARGO) test --quiet --workspace --exclude telemetra-services --locked --lib
 	$(CARGO) test --quiet --locked -p telemetra --test it tidy
 
 bench: toolchain ## Events per CPU-second and peak memory, stage by stage (docs/performance.md)

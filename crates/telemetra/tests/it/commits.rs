@@ -13,13 +13,13 @@ use telemetra_engine::{
     sink::{BatchKind, Commit, Position, PositionEntry, RangeEntry, Sink, SinkError, Tally},
     source::Input,
 };
+use telemetra_services::{
+    postgres::{Database, Postgres},
+    proxy::{Fault, Proxy},
+};
 
 use crate::{
     golden::{Filled, compare_all, run_into},
-    services::{
-        postgres::{Database, Postgres},
-        proxy::{Fault, Proxy},
-    },
     support::{Telemetra, choose_mutant, fixture},
 };
 

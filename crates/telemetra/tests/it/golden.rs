@@ -4,10 +4,9 @@
 
 use std::path::Path;
 
-use crate::{
-    services::postgres::{Database, Postgres},
-    support::{Telemetra, fixture},
-};
+use telemetra_services::postgres::{Database, Postgres};
+
+use crate::support::{Telemetra, fixture};
 
 /// A store that a run has filled.
 pub(crate) enum Filled {

@@ -7,7 +7,6 @@ mod folders;
 mod golden;
 mod instances;
 mod seam;
-mod services;
 mod sim;
 mod support;
 mod tidy;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags};
+use telemetra_services::workspace;
 use tempfile::TempDir;
 
 /// A folder with a store, and the binary that works in it.
@@ -78,15 +79,6 @@ impl Finished {
         assert_eq!(self.0.status.code(), Some(code), "{}\n{all}", self.1);
         all
     }
-}
-
-/// The workspace's folder: cargo says it when the tests run.
-///
-/// Never what it was when they were built: clones that share a target folder would look into each other.
-pub(crate) fn workspace() -> PathBuf {
-    let crate_dir =
-        std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it: run the tests by cargo test");
-    Path::new(&crate_dir).ancestors().nth(2).expect("the crate lies in crates/ of the workspace").to_owned()
 }
 
 /// A folder or file of the repository's fixtures.

@@ -4,10 +4,9 @@
 use ::postgres::{Client, SimpleQueryMessage};
 
 use super::old::{CHAT_COLUMNS, MOMENT_COLUMNS};
-use crate::{
-    services::postgres::{Database, Postgres},
-    support::{Telemetra, fixture},
-};
+use telemetra_services::postgres::{Database, Postgres};
+
+use crate::support::{Telemetra, fixture};
 
 /// The old job's rows: every second window of the fixture with wrong counts, some windows twice as far back and of a
 /// stream that is gone, and one of the two moments that will be found.

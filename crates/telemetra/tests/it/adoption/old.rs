@@ -5,7 +5,7 @@ use telemetra_connectors::postgres::{self, Address, Migrated, PostgresSink};
 use telemetra_core::window::WindowSpec;
 use telemetra_engine::sink::SinkError;
 
-use crate::services::postgres::Database;
+use telemetra_services::postgres::Database;
 
 /// Columns of the old job's windows.
 pub(super) const CHAT_COLUMNS: &str = "

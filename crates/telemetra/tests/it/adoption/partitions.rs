@@ -1,7 +1,7 @@
 //! Partitioned tables: changed in place where they can be, with a new parent where the key column changes its type.
 
 use super::old::{CHAT_COLUMNS, MOMENT_COLUMNS, ROWS, adopt, count, write_beside};
-use crate::services::postgres::{Database, Postgres};
+use telemetra_services::postgres::{Database, Postgres};
 
 fn partitioned(chat: &str) -> Database<'static> {
     let database = Postgres::shared().create_database();

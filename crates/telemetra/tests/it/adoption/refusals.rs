@@ -3,7 +3,7 @@
 use super::old::{
     self, CHAT_COLUMNS, MOMENT_COLUMNS, ROWS, adopt, count, ensure, fingerprint, sql_of, write_beside,
 };
-use crate::services::postgres::{Database, Postgres};
+use telemetra_services::postgres::{Database, Postgres};
 
 /// Makes the tables by `sql`, expects a refusal that says all of `named` and changes nothing, runs its SQL, adopts, and
 /// runs what it says to run afterwards.

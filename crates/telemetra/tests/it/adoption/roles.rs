@@ -6,10 +6,9 @@ use ::postgres::Client;
 use telemetra_connectors::postgres::{self, Address, roles_sql};
 
 use super::old::{self, count, ensure_at, fingerprint, refused, sql_of, write_beside};
-use crate::{
-    services::postgres::{Database, Postgres, Setup, connect},
-    support::Telemetra,
-};
+use telemetra_services::postgres::{Database, Postgres, Setup, connect};
+
+use crate::support::Telemetra;
 
 /// The database's address for another role.
 fn address_as(database: &Database, role: &str) -> String {

@@ -5,7 +5,7 @@ use std::thread;
 use telemetra_connectors::postgres::SCHEMA_VERSION;
 
 use super::old::{self, adopt, ensure, fingerprint, write_beside};
-use crate::services::postgres::Postgres;
+use telemetra_services::postgres::Postgres;
 
 #[test]
 fn an_empty_database_is_ready_after_the_first_start() {

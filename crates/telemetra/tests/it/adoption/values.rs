@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::old::{self, CHAT_COLUMNS, MOMENT_COLUMNS, adopt, count, write_beside};
-use crate::services::postgres::Postgres;
+use telemetra_services::postgres::Postgres;
 
 /// Adopts in `zone` many rows of random values and holds them against a copy that was made before.
 fn check(zone: &str, seed: u64) {

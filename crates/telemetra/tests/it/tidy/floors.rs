@@ -6,6 +6,9 @@ use toml::{Table, Value};
 const FLOORS: [&str; 5] =
     ["telemetra-core", "telemetra-engine", "telemetra-connectors", "telemetra-cluster", "telemetra"];
 
+/// Beside the floors: knows none of them, and they know it in tests alone.
+const BESIDE: &str = "telemetra-services";
+
 /// All that the lowest floors may depend on besides each other. A new line here is argued for in its commit.
 const ALLOWED: [(&str, &[&str]); 2] = [
     (
@@ -29,6 +32,12 @@ const ALLOWED: [(&str, &[&str]); 2] = [
 pub(super) fn faults(manifest: &str) -> Vec<String> {
     let manifest: Table = manifest.parse().expect("a manifest that cargo builds is TOML");
     let name = manifest["package"]["name"].as_str().expect("a package has a name");
+    if name == BESIDE {
+        let known = dependencies(&manifest).into_iter().filter(|(_, known)| FLOORS.contains(&&**known));
+        return known
+            .map(|(_, known)| format!("{name} depends on {known}: it stands beside the floors"))
+            .collect();
+    }
     let Some(floor) = FLOORS.iter().position(|known| *known == name) else {
         return vec![format!("{name} has no floor: give it one in ARCHITECTURE.md and here")];
     };
@@ -39,6 +48,8 @@ pub(super) fn faults(manifest: &str) -> Vec<String> {
             if other >= floor {
                 faults.push(format!("{name} depends on {dependency}: dependencies only go down the floors"));
             }
+        } else if dependency == BESIDE && section != "dev-dependencies" {
+            faults.push(format!("{name} depends on {BESIDE}: it is for tests"));
         } else if section != "dev-dependencies" && allowed.is_some_and(|list| !list.contains(&&*dependency)) {
             faults.push(format!("{name} depends on {dependency}, which its floor must not know"));
         }
@@ -77,6 +88,9 @@ mod tests {
     fn only_downwards() {
         check("telemetra-engine", "[dependencies]\ntelemetra-core.workspace = true\nthiserror = '2'", 0);
         check("telemetra-core", "[dependencies]\ntelemetra-engine.workspace = true", 1);
+        check("telemetra-services", "[dependencies]\ntelemetra-core.workspace = true\nrand = '1'", 1);
+        check("telemetra", "[dependencies]\ntelemetra-services.workspace = true", 1);
+        check("telemetra", "[dev-dependencies]\ntelemetra-services.workspace = true", 0);
         check("telemetra-engine", "[dev-dependencies]\ntelemetra = { path = '../telemetra' }", 1);
         check(
             "telemetra-connectors",

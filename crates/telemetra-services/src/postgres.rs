@@ -23,9 +23,9 @@ use std::{
 };
 
 use postgres::{Client, Config, NoTls};
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::{PATIENCE, eventually};
-use crate::support::workspace;
+use crate::{PATIENCE, eventually, workspace};
 
 const USER: &str = "telemetra_admin";
 const PASSWORD: &str = "only-for-tests";
@@ -66,7 +66,7 @@ rm -rf "$folder"
 
 /// A running server, or one that was stopped and can be started again.
 #[derive(Debug)]
-pub(crate) struct Postgres {
+pub struct Postgres {
     folder: PathBuf,
     port: u16,
     keeper: Mutex<Keeper>,
@@ -74,14 +74,14 @@ pub(crate) struct Postgres {
 
 /// What a server of one test's own is to be.
 #[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Setup<'a> {
+pub struct Setup<'a> {
     /// Whether a commit is on the disk when it is answered. Only a crash of the whole machine makes a difference to
     /// what is there afterwards, but commits and recovery take their true time.
-    pub(crate) fsync: bool,
+    pub fsync: bool,
     /// Lines of `postgresql.conf`, which win over the usual ones.
-    pub(crate) settings: &'a [(&'a str, &'a str)],
+    pub settings: &'a [(&'a str, &'a str)],
     /// Names and texts of files in the data folder, readable by the server alone: keys, `pg_hba.conf`.
-    pub(crate) files: &'a [(&'a str, &'a str)],
+    pub files: &'a [(&'a str, &'a str)],
 }
 
 #[derive(Debug)]
@@ -97,14 +97,14 @@ type RunAs = Option<(u32, u32)>;
 
 impl Postgres {
     /// The one server of this test process, started on first use, without fsync. Tests share it by databases.
-    pub(crate) fn shared() -> &'static Self {
+    pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Result<Postgres, String>> = OnceLock::new();
         let shared = SHARED.get_or_init(|| Self::try_start(Setup::default()));
         shared.as_ref().unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// A server of one test's own, which may be stopped and broken.
-    pub(crate) fn start(setup: Setup) -> Self {
+    pub fn start(setup: Setup) -> Self {
         Self::try_start(setup).unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -154,21 +154,22 @@ impl Postgres {
     }
 
     /// `postgres://` address of the superuser's own database.
-    pub(crate) fn address(&self) -> String {
+    pub fn address(&self) -> String {
         address(self.port, "postgres")
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// Loopback port.
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// A plain client of the superuser's own database, once the server takes one.
-    pub(crate) fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         eventually("the server takes a connection", || connect(&self.address()).ok())
     }
 
     /// A fresh empty database, dropped with the handle.
-    pub(crate) fn create_database(&self) -> Database<'_> {
+    pub fn create_database(&self) -> Database<'_> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         self.client().batch_execute(&format!("CREATE DATABASE {name}")).expect("the name is new");
@@ -176,17 +177,17 @@ impl Postgres {
     }
 
     /// Stops the server as a crash does: every connection is cut, the next start recovers from the log.
-    pub(crate) fn stop_immediate(&self) {
+    pub fn stop_immediate(&self) {
         assert!(self.say("stop"), "PostgreSQL does not stop:\n{}", self.log());
     }
 
     /// Starts the stopped server: same port, same data.
-    pub(crate) fn start_again(&self) {
+    pub fn start_again(&self) {
         assert!(self.say("start"), "PostgreSQL does not start again:\n{}", self.log());
     }
 
     /// Ends the connections of an application, or all clients' but the asking one; returns how many.
-    pub(crate) fn kill_backends(&self, application: Option<&str>) -> i64 {
+    pub fn kill_backends(&self, application: Option<&str>) -> i64 {
         let sql = "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity WHERE \
                    backend_type = 'client backend' AND pid <> pg_backend_pid() AND \
                    ($1::text IS NULL OR application_name = $1)";
@@ -194,14 +195,14 @@ impl Postgres {
     }
 
     /// Sends a signal to one backend. SIGKILL makes the server cut all connections and recover.
-    pub(crate) fn signal(&self, backend_pid: i32, signal: libc::c_int) {
+    pub fn signal(&self, backend_pid: i32, signal: libc::c_int) {
         let mut kill = Command::new("kill");
         kill.arg(format!("-{signal}")).arg(backend_pid.to_string());
         assert!(kill.status().expect("kill is there").success(), "backend {backend_pid} is not there");
     }
 
     /// What the server and its keeper have written.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         let read = |name: &str| fs::read(self.folder.join(name)).unwrap_or_default();
         String::from_utf8_lossy(&[read("keeper.log"), read("log")].concat()).into_owned()
     }
@@ -209,23 +210,24 @@ impl Postgres {
 
 /// A database of one test's own.
 #[derive(Debug)]
-pub(crate) struct Database<'a> {
+pub struct Database<'a> {
     server: &'a Postgres,
     name: String,
 }
 
 impl Database<'_> {
     /// `postgres://` address with user and password.
-    pub(crate) fn address(&self) -> String {
+    pub fn address(&self) -> String {
         self.address_at(self.server.port)
     }
 
     /// The same at another port: a proxy's.
-    pub(crate) fn address_at(&self, port: u16) -> String {
+    pub fn address_at(&self, port: u16) -> String {
         address(port, &self.name)
     }
 
-    pub(crate) fn client(&self) -> Client {
+    /// A plain client of this database, once the server takes one.
+    pub fn client(&self) -> Client {
         eventually("the server takes a connection", || connect(&self.address()).ok())
     }
 }
@@ -244,7 +246,7 @@ fn address(port: u16, database: &str) -> String {
 }
 
 /// A plain client, which gives up where it would wait for ever.
-pub(crate) fn connect(address: &str) -> Result<Client, postgres::Error> {
+pub fn connect(address: &str) -> Result<Client, postgres::Error> {
     let mut config: Config = address.parse().expect("the address is ours");
     config.connect_timeout(PATIENCE);
     config.connect(NoTls)
@@ -340,8 +342,8 @@ fn template(programs: &Path, run_as: RunAs) -> Result<&'static Path, String> {
     let made = TEMPLATE.get_or_init(|| {
         let version = finished(Command::new(programs.join("postgres")).arg("--version"))?.stdout;
         let meant = format!("{} {PASSWORD} {INITDB:?}", String::from_utf8_lossy(&version));
-        let kept = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let name = format!("postgres-{:016x}", telemetra_core::hash::hash64(meant.as_bytes()));
+        let kept = &kept();
+        let name = format!("postgres-{:016x}", xxh3_64(meant.as_bytes()));
         if kept.join(&name).exists() {
             return Ok(kept.join(name));
         }
@@ -369,6 +371,12 @@ fn template(programs: &Path, run_as: RunAs) -> Result<&'static Path, String> {
     made.as_deref().map_err(Clone::clone)
 }
 
+/// Where cargo keeps what tests leave for the next: this program lies in `deps` of a profile of the target folder.
+fn kept() -> PathBuf {
+    let program = std::env::current_exe().expect("a program knows where it lies");
+    program.ancestors().nth(3).expect("cargo built this program").join("tmp")
+}
+
 fn copy(from: &Path, to: &Path) -> Result<(), String> {
     finished(Command::new("cp").arg("-r").arg(from).arg(to)).map(drop)
 }
@@ -387,4 +395,5 @@ fn free_port() -> u16 {
     })
 }
 
+#[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ use socket2::SockRef;
 
 /// What can happen to a client's message and the connection it came by.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// Both sides see a reset; the message is lost.
     Reset,
     /// From this message on nothing is forwarded, either way, until [`Proxy::heal`]; both sides stay connected.
@@ -48,7 +48,7 @@ impl Fault {
 
 /// A proxy that listens; dropped, it resets what is still connected.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     port: u16,
     plan: Arc<Mutex<Plan>>,
 }
@@ -92,7 +92,7 @@ struct State {
 
 impl Proxy {
     /// Forwards connections to a free loopback port to the server at another.
-    pub(crate) fn start(server_port: u16) -> Self {
+    pub fn start(server_port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let plan = Arc::new(Mutex::new(Plan::default()));
@@ -111,22 +111,23 @@ impl Proxy {
         Self { port, plan }
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// Loopback port.
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// Lets the next messages suffer these faults, one each; those for a COMMIT wait for one.
-    pub(crate) fn next(&self, faults: &[Fault]) {
+    pub fn next(&self, faults: &[Fault]) {
         lock(&self.plan).next.extend(faults);
     }
 
     /// Lets every message suffer a fault by chance. The nth connection of a proxy has the nth dice of the seed.
-    pub(crate) fn by_dice(&self, seed: u64, chances: &[(Fault, f64)]) {
+    pub fn by_dice(&self, seed: u64, chances: &[(Fault, f64)]) {
         lock(&self.plan).dice = Some((seed, chances.to_vec()));
     }
 
     /// Forwards nothing any more, on any connection, until [`Self::heal`]: the network is gone and nobody says so.
-    pub(crate) fn stall(&self) {
+    pub fn stall(&self) {
         let mut plan = lock(&self.plan);
         plan.is_stalled = true;
         for link in &plan.links {
@@ -135,14 +136,14 @@ impl Proxy {
     }
 
     /// Resets every connection; returns how many there were.
-    pub(crate) fn reset(&self) -> usize {
+    pub fn reset(&self) -> usize {
         let links = std::mem::take(&mut lock(&self.plan).links);
         let open = links.iter().filter(|link| !lock(&link.state).is_over);
         open.map(|link| link.cut(true)).count()
     }
 
     /// No more faults; what was held back goes on.
-    pub(crate) fn heal(&self) {
+    pub fn heal(&self) {
         let mut plan = lock(&self.plan);
         (plan.is_stalled, plan.dice) = (false, None);
         plan.next.clear();
@@ -152,7 +153,7 @@ impl Proxy {
     }
 
     /// How often a fault has happened, whatever its duration.
-    pub(crate) fn happened(&self, fault: Fault) -> usize {
+    pub fn happened(&self, fault: Fault) -> usize {
         lock(&self.plan).happened.iter().filter(|had| discriminant(*had) == discriminant(&fault)).count()
     }
 }
@@ -391,4 +392,5 @@ fn is_commit(message: &[u8]) -> bool {
     message[0] == b'Q' && message.get(5..11).is_some_and(|text| text.eq_ignore_ascii_case(b"COMMIT"))
 }
 
+#[cfg(test)]
 mod tests;

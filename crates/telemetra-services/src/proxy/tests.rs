@@ -5,7 +5,7 @@ use std::{io::ErrorKind, thread, time::Duration};
 use postgres::{Client, Error};
 
 use super::{Fault, Framing, Proxy, is_commit};
-use crate::services::{
+use crate::{
     PATIENCE, eventually,
     postgres::{Database, Postgres, connect},
 };

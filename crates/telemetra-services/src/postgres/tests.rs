@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{Postgres, Setup, connect};
-use crate::services::eventually;
+use crate::eventually;
 
 /// Set for a child of a test: it is to say where its server is, and to stay.
 const STAY: &str = "TELEMETRA_TEST_STAY";
@@ -97,7 +97,7 @@ fn nothing_outlives_a_killed_test_process() {
     child.args([
         "--exact",
         "--nocapture",
-        "services::postgres::tests::the_shared_server_gives_each_test_a_database",
+        "postgres::tests::the_shared_server_gives_each_test_a_database",
     ]);
     child.env(STAY, "1").stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = child.spawn().expect("it starts");
