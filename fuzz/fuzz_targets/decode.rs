@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
     let mut scratch = Scratch::default();
     for bytes in data.split(|byte| *byte == b'\n') {
         for input in [CHAT, VIEWER] {
-            let _ = decode(&CHAT_LOGIC, input, Record { bytes, text: None, truncated: false }, &mut scratch);
+            let _ = decode(&CHAT_LOGIC, input, Record::of_bytes(bytes), &mut scratch);
             if let Ok(text) = str::from_utf8(bytes) {
                 check_agreement(&CHAT_LOGIC, input, text, &mut scratch)
                     .expect("scanner and serde_json agree");

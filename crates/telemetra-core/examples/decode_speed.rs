@@ -112,7 +112,7 @@ fn main() {
         let records: Vec<&str> = chunk.lines().collect();
         measure(name, || {
             for text in &records {
-                let record = Record { bytes: text.as_bytes(), text: Some(text), truncated: false };
+                let record = Record::of_text(text);
                 black_box(decode(&chat, CHAT, record, &mut scratch).is_ok());
             }
         });

@@ -14,6 +14,7 @@ use telemetra_core::{
     },
     hash::{hash64, mix},
     logic::{EmitRequest, Logic},
+    record::Origin,
     watermark::Watermark,
     window::WindowSpec,
 };
@@ -147,7 +148,12 @@ fn run(load: &Load) {
                 .map(|events| {
                     let mut partial = chat.begin();
                     for event in events {
-                        chat.fold(&mut partial, chat.window.pane_of(event.time_ms), event);
+                        chat.fold(
+                            &mut partial,
+                            chat.window.pane_of(event.time_ms),
+                            event,
+                            &Origin::default(),
+                        );
                     }
                     partial
                 })

@@ -11,14 +11,15 @@
 //! dropping its overlay.
 
 use crate::{
-    record::{Record, Reject},
+    record::{Origin, Record, Reject},
     watermark::Watermark,
 };
 
 /// What the engine must know of a decoded event.
 pub trait Event {
-    /// Event time, milliseconds since the Unix epoch, UTC.
-    fn time_ms(&self) -> i64;
+    /// Event time, milliseconds since the Unix epoch, UTC. `None` if no window holds it: it is never late, and the
+    /// watermark does not wait for it.
+    fn time_ms(&self) -> Option<i64>;
     /// The key of the windows it belongs to, for the row of a late event.
     fn key(&self) -> &str;
     /// Whether it is summed by the law of counts (chat messages are, viewer samples are not).
@@ -129,8 +130,8 @@ pub trait Logic: Send + Sync + 'static {
     /// An empty partial.
     fn begin(&self) -> Self::Partial;
 
-    /// Adds one event to pane number `pane`.
-    fn fold(&self, partial: &mut Self::Partial, pane: i64, event: &Self::Event<'_>);
+    /// Adds one event, read at `origin`, to pane number `pane`, which is 0 for one without a time.
+    fn fold(&self, partial: &mut Self::Partial, pane: i64, event: &Self::Event<'_>, origin: &Origin<'_>);
 
     /// Open panes that hold nothing. `closed_early` are windows above the watermark that are final already:
     /// they are never written again, and what falls into them is counted as missed.

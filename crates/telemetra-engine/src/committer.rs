@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use telemetra_core::logic::Logic;
 
-use crate::sink::{Commit, Sink, SinkError};
+use crate::sink::{Applied, Commit, Sink, SinkError};
 
 /// Where the sink works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum CommitMode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settled {
     /// It was applied.
-    Applied,
+    Applied(Applied),
     /// Nothing of it was written.
     NotApplied {
         /// Why.
@@ -38,7 +38,7 @@ pub struct Committer<L: Logic, K> {
     state: State<L, K>,
 }
 
-type Done<L, K> = (K, Commit<<L as Logic>::Rows>, Result<(), SinkError>);
+type Done<L, K> = (K, Commit<<L as Logic>::Rows>, Result<Applied, SinkError>);
 
 enum State<L: Logic, K> {
     Ready(K),
@@ -95,7 +95,7 @@ impl<L: Logic, K: Sink<L> + 'static> Committer<L, K> {
             }
         };
         let known = match result {
-            Ok(()) => Ok(Settled::Applied),
+            Ok(applied) => Ok(Settled::Applied(applied)),
             Err(SinkError::NotApplied(cause)) => Ok(Settled::NotApplied { cause, is_too_large: false }),
             Err(SinkError::TooLarge(cause)) => Ok(Settled::NotApplied { cause, is_too_large: true }),
             Err(SinkError::InDoubt(doubt)) => match sink.was_applied(commit.batch_id, commit.attempt) {
@@ -109,8 +109,8 @@ impl<L: Logic, K: Sink<L> + 'static> Committer<L, K> {
                     self.state = State::Done(Box::new((sink, commit, again)));
                     return Some(Err(SinkError::InDoubt(doubt)));
                 }
-                Ok(true) => Ok(Settled::Applied),
-                Ok(false) => Ok(Settled::NotApplied { cause: doubt, is_too_large: false }),
+                Ok(Some(applied)) => Ok(Settled::Applied(applied)),
+                Ok(None) => Ok(Settled::NotApplied { cause: doubt, is_too_large: false }),
                 Err(error) => Err(error),
             },
             Err(other) => Err(other),

@@ -112,8 +112,7 @@ pub fn fold_split<L: Logic>(
         fold.enter(&chunk);
         for span in &chunk.records {
             let range = span.start as usize..span.end as usize;
-            let bytes = &chunk.bytes[range.clone()];
-            let record = Record { bytes, text: text.map(|text| &text[range]), truncated: span.truncated };
+            let record = Record { text: text.map(|text| &text[range]), ..chunk.record(span) };
             if fold.skips(span.offset) {
                 continue;
             }
@@ -205,7 +204,11 @@ impl<'a, L: Logic> SplitFold<'a, L> {
 
     #[inline]
     fn take(&mut self, chunk: &Chunk, span: &Span, event: &L::Event<'_>) -> Result<(), SourceError> {
-        let time_ms = event.time_ms();
+        let Some(time_ms) = event.time_ms() else {
+            self.out.tally.counted += 1;
+            self.logic.fold(&mut self.out.partial, 0, event, &chunk.origin(self.split.partition, span));
+            return Ok(());
+        };
         let is_replay = self.split.mode != Mode::Judge;
         if (!is_replay || mutant::is(Mutant::ReplayJudges))
             && time_ms > self.split.planned_at_ms.saturating_add(self.rules.future_skew_ms)
@@ -216,7 +219,7 @@ impl<'a, L: Logic> SplitFold<'a, L> {
         let pane = self.rules.window.pane_of(time_ms);
         if is_replay {
             if pane >= self.first_open {
-                self.count(pane, span.offset, event);
+                self.count(pane, chunk, span, event);
             }
             return Ok(());
         }
@@ -224,9 +227,9 @@ impl<'a, L: Logic> SplitFold<'a, L> {
         let is_late = pane < self.first_open;
         self.see(time_ms, is_late);
         if is_late {
-            self.late(chunk, span, event);
+            self.late(chunk, span, event, time_ms);
         } else {
-            self.count(pane, span.offset, event);
+            self.count(pane, chunk, span, event);
         }
         if self.split.horizon_ms.is_some_and(|horizon_ms| {
             time_ms > horizon_ms && self.out.recent.position_ms().is_some_and(|at| at > horizon_ms)
@@ -237,7 +240,7 @@ impl<'a, L: Logic> SplitFold<'a, L> {
     }
 
     #[inline]
-    fn count(&mut self, pane: i64, offset: Offset, event: &L::Event<'_>) {
+    fn count(&mut self, pane: i64, chunk: &Chunk, span: &Span, event: &L::Event<'_>) {
         self.out.tally.counted += 1;
         if event.is_counted_in_windows() {
             self.out.tally.in_windows += 1;
@@ -247,8 +250,8 @@ impl<'a, L: Logic> SplitFold<'a, L> {
                     (self.first_open - first_window).min(self.panes_per_window) as u64;
             }
         }
-        self.touch(pane, offset);
-        self.logic.fold(&mut self.out.partial, pane, event);
+        self.touch(pane, span.offset);
+        self.logic.fold(&mut self.out.partial, pane, event, &chunk.origin(self.split.partition, span));
     }
 
     /// Remembers the first offset that touched `pane`; neighbours in the log touch the same few panes.
@@ -273,13 +276,13 @@ impl<'a, L: Logic> SplitFold<'a, L> {
         }
     }
 
-    fn late(&mut self, chunk: &Chunk, span: &Span, event: &L::Event<'_>) {
+    fn late(&mut self, chunk: &Chunk, span: &Span, event: &L::Event<'_>, time_ms: i64) {
         self.out.tally.late += 1;
         let raw = self.keep(chunk, span);
         self.out.late_events.push(LateEvent {
             place: self.place(chunk, span),
             key: event.key().to_owned(),
-            event_time_ms: event.time_ms(),
+            event_time_ms: time_ms,
             watermark: self.split.watermark,
             raw,
         });
@@ -316,12 +319,7 @@ impl<'a, L: Logic> SplitFold<'a, L> {
     }
 
     fn place(&self, chunk: &Chunk, span: &Span) -> Place {
-        Place {
-            partition: self.split.partition,
-            offset: span.offset,
-            file: chunk.file.clone(),
-            line: (span.line > 0).then_some(span.line),
-        }
+        chunk.origin(self.split.partition, span).into()
     }
 
     fn finish(mut self, to: Offset) -> Folded<L::Partial> {

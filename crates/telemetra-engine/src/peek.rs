@@ -5,7 +5,6 @@ use std::ops::Range;
 use telemetra_core::{
     limits::POSITION_EVENTS,
     logic::{Event, Logic},
-    record::Record,
 };
 
 use crate::{
@@ -33,10 +32,9 @@ pub fn event_times<L: Logic>(
     let mut reader = source.open(id, range)?;
     while reader.next_chunk(&mut chunk)? {
         for span in &chunk.records {
-            let bytes = &chunk.bytes[span.start as usize..span.end as usize];
-            let record = Record { bytes, text: None, truncated: span.truncated };
+            let record = chunk.record(span);
             if let Ok(event) = logic.decode(id.input, record, &mut scratch) {
-                times.push(event.time_ms());
+                times.extend(event.time_ms());
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     ids::{Offset, PartitionId},
     plan::Plan,
     progress::Progress,
-    sink::Tally,
+    sink::{Applied, Tally},
     source::PartitionView,
     step::Summary,
 };
@@ -29,6 +29,8 @@ pub struct Report {
     pub idle_advances: u64,
     /// What became of the records.
     pub tally: Tally,
+    /// What became of the counted events where rows are unique by an id.
+    pub applied: Applied,
     /// Windows missed, by partly late events and by closing early.
     pub window_misses: i64,
     /// What was closed early at the start: cause, offsets, rows. Empty when nothing was.

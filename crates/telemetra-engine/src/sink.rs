@@ -7,6 +7,7 @@ use std::{ops::Range, sync::Arc};
 
 use telemetra_core::{
     logic::{Logic, WindowCount},
+    record::Origin,
     watermark::{PartitionClock, Watermark},
 };
 
@@ -171,6 +172,21 @@ pub struct Place {
     pub file: Option<Arc<str>>,
     /// Physical line, from 1; `None` for Kafka.
     pub line: Option<u64>,
+    /// Its decoded bytes in the file, the line end left out; `None` for Kafka.
+    pub bytes: Option<Range<u64>>,
+}
+
+impl From<Origin<'_>> for Place {
+    fn from(origin: Origin<'_>) -> Self {
+        let (input, partition) = origin.partition;
+        Self {
+            partition: PartitionId { input, partition },
+            offset: origin.offset,
+            file: origin.file.cloned(),
+            line: origin.line,
+            bytes: origin.bytes,
+        }
+    }
 }
 
 /// A refused record.
@@ -252,6 +268,29 @@ pub struct Totals {
     pub final_count: i64,
 }
 
+/// What became of a batch's counted events in a store whose rows are unique by an id; all 0 where no id is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Events that became rows.
+    pub accepted: u64,
+    /// Events whose row was there, as it is.
+    pub duplicates: u64,
+    /// Events whose id was there with another payload: in quarantine.
+    pub conflicts: u64,
+    /// Events that the store itself refused: in quarantine.
+    pub refused: u64,
+}
+
+impl Applied {
+    /// Adds another batch's numbers.
+    pub fn add(&mut self, other: &Applied) {
+        self.accepted += other.accepted;
+        self.duplicates += other.duplicates;
+        self.conflicts += other.conflicts;
+        self.refused += other.refused;
+    }
+}
+
 /// The store of results and ledger.
 pub trait Sink<L: Logic>: Send {
     /// Takes the job over with a new epoch and reads, in the same transaction and under its lock, where it
@@ -261,17 +300,17 @@ pub trait Sink<L: Logic>: Send {
     /// [`SinkError::Busy`] while another instance holds the job.
     fn take_over(&mut self, inputs: &[Input], meaning: &str) -> Result<Recovered, SinkError>;
 
-    /// Writes one batch in one transaction.
+    /// Writes one batch in one transaction; says what only the store could tell of its events.
     ///
     /// # Errors
     /// `NotApplied` and `TooLarge` when nothing was written, `InDoubt` when that is not known, `Fenced`, `Halt`.
-    fn commit(&mut self, commit: &Commit<L::Rows>) -> Result<(), SinkError>;
+    fn commit(&mut self, commit: &Commit<L::Rows>) -> Result<Applied, SinkError>;
 
-    /// Says whether a try whose commit was in doubt was applied. Waits until that is known.
+    /// Says whether a try whose commit was in doubt was applied, `None` if not. Waits until that is known.
     ///
     /// # Errors
     /// `Fenced` if another instance has taken over, else as `commit`.
-    fn was_applied(&mut self, batch_id: u64, attempt: AttemptId) -> Result<bool, SinkError>;
+    fn was_applied(&mut self, batch_id: u64, attempt: AttemptId) -> Result<Option<Applied>, SinkError>;
 
     /// Offsets of the dead letters of a partition in `range`, ascending.
     ///

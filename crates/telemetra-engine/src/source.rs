@@ -6,6 +6,8 @@
 
 use std::{ops::Range, sync::Arc};
 
+use telemetra_core::record::{Origin, Record};
+
 use crate::ids::{Offset, PartitionId};
 
 /// An input of the pipeline, as the tables name it.
@@ -143,6 +145,38 @@ pub struct Chunk {
     pub file: Option<Arc<str>>,
     /// `seq` of the segment the records lie in; 0 for Kafka.
     pub segment: u32,
+    /// Decoded byte of the file at which `bytes` begins; 0 for Kafka.
+    pub first_byte: u64,
+    /// The file's first record, where that names the columns.
+    pub head: Option<Arc<[u8]>>,
+    /// Code of a fault of the whole file, whose beginning is the one record.
+    pub fault: Option<Arc<str>>,
+}
+
+impl Chunk {
+    /// One of its records, as it is decoded.
+    pub fn record(&self, span: &Span) -> Record<'_> {
+        Record {
+            bytes: &self.bytes[span.start as usize..span.end as usize],
+            text: None,
+            truncated: span.truncated,
+            head: self.head.as_deref(),
+            fault: self.fault.as_deref(),
+        }
+    }
+
+    /// Where one of its records was read.
+    pub fn origin(&self, id: PartitionId, span: &Span) -> Origin<'_> {
+        let bytes = self.first_byte + u64::from(span.start)..self.first_byte + u64::from(span.end);
+        Origin {
+            partition: (id.input, id.partition),
+            offset: span.offset,
+            file: self.file.as_ref(),
+            line: (span.line > 0).then_some(span.line),
+            bytes: self.file.is_some().then_some(bytes),
+            raw: &self.bytes[span.start as usize..span.end as usize],
+        }
+    }
 }
 
 /// One record in a chunk.

@@ -142,11 +142,15 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         let outcome = outcome?;
         let pending = self.pending.take().expect("a commit in flight has its batch");
         let records = pending.summary.tally.records;
-        if let Settled::NotApplied { cause, is_too_large } = outcome {
-            self.report.dropped_batches += 1;
-            self.report.dropped_cause = if is_too_large { self.reduce(records, &cause) } else { cause };
-            return Ok(false);
-        }
+        let applied = match outcome {
+            Settled::Applied(applied) => applied,
+            Settled::NotApplied { cause, is_too_large } => {
+                self.report.dropped_batches += 1;
+                self.report.dropped_cause = if is_too_large { self.reduce(records, &cause) } else { cause };
+                return Ok(false);
+            }
+        };
+        self.report.applied.add(&applied);
         self.size.applied(records);
         self.report.records_cap = self.size.reduced();
         self.known = pending.progress;

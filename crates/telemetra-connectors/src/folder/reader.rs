@@ -35,6 +35,8 @@ struct Standing {
     records: Records,
     bytes: Vec<u8>,
     spans: Vec<Span>,
+    /// Decoded byte of the file at which `bytes` begins.
+    first_byte: u64,
 }
 
 /// Which piece at which offsets a decoder belongs to: file, first byte, first offset.
@@ -78,7 +80,7 @@ struct Open {
     piece: Piece,
     records: Records,
     /// The last chunk of a compressed file.
-    last: (Vec<u8>, Vec<Span>),
+    last: (Vec<u8>, Vec<Span>, u64),
     /// Records handed out again from a chunk that was left in its middle.
     is_again: bool,
 }
@@ -102,8 +104,8 @@ impl FolderReader {
         let is_inner = piece.body.is_compressed && from > piece.first;
         if let Some(standing) = is_inner.then(|| self.kept.take(&piece, from)).flatten() {
             let is_again = from < standing.records.offset();
-            let Standing { records, bytes, spans, .. } = standing;
-            return Ok(Open { piece, records, last: (bytes, spans), is_again });
+            let Standing { records, bytes, spans, first_byte, .. } = standing;
+            return Ok(Open { piece, records, last: (bytes, spans, first_byte), is_again });
         }
         let body = &piece.body;
         let (decoder, stamp) =
@@ -121,8 +123,14 @@ impl FolderReader {
     /// Keeps the decoder of a file that is not read to its end.
     fn keep(&self, open: Open) {
         if open.piece.body.is_compressed && open.records.offset() < open.piece.end() {
-            let (bytes, spans) = open.last;
-            self.kept.put(Standing { key: key(&open.piece), records: open.records, bytes, spans });
+            let (bytes, spans, first_byte) = open.last;
+            self.kept.put(Standing {
+                key: key(&open.piece),
+                records: open.records,
+                bytes,
+                spans,
+                first_byte,
+            });
         }
     }
 }
@@ -163,6 +171,7 @@ impl Open {
         if std::mem::take(&mut self.is_again) {
             chunk.bytes.clear();
             chunk.bytes.extend_from_slice(&self.last.0);
+            chunk.first_byte = self.last.2;
             chunk.records.clear();
             let wanted = self.last.1.iter().filter(|span| (from..to).contains(&span.offset));
             chunk.records.extend(wanted);
@@ -174,6 +183,7 @@ impl Open {
         if has_more && body.is_compressed {
             self.last.0.clone_from(&chunk.bytes);
             self.last.1.clone_from(&chunk.records);
+            self.last.2 = chunk.first_byte;
         }
         Ok(has_more)
     }

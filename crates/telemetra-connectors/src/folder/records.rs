@@ -77,6 +77,7 @@ impl Records {
                 chunk.bytes.resize(carried + room, 0);
             }
             chunk.bytes[..carried].copy_from_slice(&self.carry);
+            chunk.first_byte = self.at - carried as u64;
             let held = fill(&mut self.decoder, &mut chunk.bytes[carried..carried + room])?;
             self.at += held as u64;
             if held < room {
@@ -135,6 +136,7 @@ impl Records {
     /// Hands out the beginning of a line that is longer than any record may be, and skips its rest.
     fn hand_out_beginning(&mut self, from: Offset, chunk: &mut Chunk) -> io::Result<()> {
         let mut blank = is_blank(&self.carry);
+        chunk.first_byte = self.at - self.carry.len() as u64;
         std::mem::swap(&mut chunk.bytes, &mut self.carry);
         self.carry.clear();
         self.searched = 0;

@@ -16,7 +16,7 @@ use telemetra_core::{
 };
 use telemetra_engine::{
     ids::{AttemptId, Offset, PartitionId},
-    sink::{Commit, Recovered, Sink, SinkError},
+    sink::{Applied, Commit, Recovered, Sink, SinkError},
     source::Input,
 };
 
@@ -98,16 +98,18 @@ impl Sink<Chat> for PostgresSink {
         Ok(recovered)
     }
 
-    fn commit(&mut self, commit: &Commit<rows::ChatRows>) -> Result<(), SinkError> {
+    fn commit(&mut self, commit: &Commit<rows::ChatRows>) -> Result<Applied, SinkError> {
         let held = self.held()?;
         self.with(|session, job| commit::commit(session, job, held, commit, now_ms()))
+            .map(|()| Applied::default())
     }
 
-    fn was_applied(&mut self, batch_id: u64, attempt: AttemptId) -> Result<bool, SinkError> {
+    fn was_applied(&mut self, batch_id: u64, attempt: AttemptId) -> Result<Option<Applied>, SinkError> {
         let epoch = self.held()?.epoch;
         // The old connection knows nothing; its end lets the server end what it had begun.
         self.link.close();
         self.with(|session, job| commit::was_applied(session, job, epoch, batch_id, attempt))
+            .map(|is_applied| is_applied.then(Applied::default))
     }
 
     fn dead_offsets(

@@ -215,7 +215,7 @@ pub(super) fn insert_refused<R>(
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let mut statement = db.prepare_cached(sql)?;
     for dead in &commit.dead_letters {
-        let Place { partition: id, offset, file, line } = &dead.place;
+        let Place { partition: id, offset, file, line, .. } = &dead.place;
         let input = held.input(*id)?;
         let (offset, line) = (int(*offset)?, line.map(int).transpose()?);
         statement.execute(params![
@@ -236,7 +236,7 @@ pub(super) fn insert_refused<R>(
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     let mut statement = db.prepare_cached(sql)?;
     for late in &commit.late_events {
-        let Place { partition: id, offset, file, line } = &late.place;
+        let Place { partition: id, offset, file, line, .. } = &late.place;
         let input = held.input(*id)?;
         let (offset, line) = (int(*offset)?, line.map(int).transpose()?);
         let time = text::instant(late.event_time_ms);

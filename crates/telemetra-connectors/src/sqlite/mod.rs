@@ -38,7 +38,7 @@ use telemetra_core::{
 };
 use telemetra_engine::{
     ids::{AttemptId, Offset, PartitionId},
-    sink::{Commit, Recovered, Sink, SinkError},
+    sink::{Applied, Commit, Recovered, Sink, SinkError},
     source::Input,
 };
 
@@ -130,17 +130,18 @@ impl Sink<Chat> for SqliteSink {
         Ok(recovered)
     }
 
-    fn commit(&mut self, commit: &Commit<rows::ChatRows>) -> Result<(), SinkError> {
+    fn commit(&mut self, commit: &Commit<rows::ChatRows>) -> Result<Applied, SinkError> {
         let held = self.held()?;
-        self.with(|db, job| commit::commit(db, job, &held, commit, now_ms()))
+        self.with(|db, job| commit::commit(db, job, &held, commit, now_ms())).map(|()| Applied::default())
     }
 
-    fn was_applied(&mut self, batch_id: u64, attempt: AttemptId) -> Result<bool, SinkError> {
+    fn was_applied(&mut self, batch_id: u64, attempt: AttemptId) -> Result<Option<Applied>, SinkError> {
         let epoch = self.held()?.epoch;
         // After a failed sync the file itself is asked, as a successor would: what the old connection
         // remembers of it may be wrong.
         self.db = None;
         self.with(|db, job| commit::was_applied(db, job, epoch, batch_id, attempt))
+            .map(|is_applied| is_applied.then(Applied::default))
     }
 
     fn dead_offsets(

@@ -54,7 +54,9 @@ impl Store {
         let file = FILE.get_or_init(|| {
             let store = Self::new();
             let (mut sink, _) = store.take_over();
-            story().iter().for_each(|batch| sink.commit(batch).unwrap());
+            for batch in &story() {
+                sink.commit(batch).unwrap();
+            }
             // The last connection to close leaves everything in the one file.
             drop(sink);
             std::fs::read(&store.path).unwrap()
@@ -163,7 +165,8 @@ fn position(id: PartitionId, expected_next: Option<Offset>, next: Offset) -> Pos
 }
 
 fn place(offset: Offset) -> Place {
-    Place { partition: CHAT, offset, file: Some(Arc::from("part-00.jsonl")), line: Some(offset + 1) }
+    let (file, line) = (Some(Arc::from("part-00.jsonl")), Some(offset + 1));
+    Place { partition: CHAT, offset, file, line, bytes: Some(offset * 10..offset * 10 + 9) }
 }
 
 fn dead(offset: Offset) -> DeadLetter {

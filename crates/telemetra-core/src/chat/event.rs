@@ -77,8 +77,8 @@ impl PartialEq for Emotes<'_> {
 }
 
 impl logic::Event for ChatEvent<'_> {
-    fn time_ms(&self) -> i64 {
-        self.time_ms
+    fn time_ms(&self) -> Option<i64> {
+        Some(self.time_ms)
     }
     fn key(&self) -> &str {
         self.stream

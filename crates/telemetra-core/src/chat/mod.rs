@@ -36,7 +36,7 @@ mod tests;
 pub use self::{fold::Partial, overlay::Overlay, panes::Open};
 use crate::{
     logic::{EmitRequest, Emitted, Logic, MergeError, OpenCheck, WindowCount},
-    record::{Record, Reject},
+    record::{Origin, Record, Reject},
     watermark::Watermark,
     window::WindowSpec,
 };
@@ -81,7 +81,7 @@ impl Logic for Chat {
     }
 
     #[inline]
-    fn fold(&self, partial: &mut Partial, pane: i64, event: &event::ChatEvent<'_>) {
+    fn fold(&self, partial: &mut Partial, pane: i64, event: &event::ChatEvent<'_>, _: &Origin<'_>) {
         partial.fold(pane, event);
     }
 

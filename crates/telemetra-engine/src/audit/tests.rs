@@ -90,7 +90,7 @@ fn batch(from: Offset, empty: u64, counted: u64, late: u64, dead: u64, gap: u64)
         window_misses: 1,
     };
     let to = from + tally.records + empty;
-    let place = |offset| Place { partition: PARTITION, offset, file: None, line: None };
+    let place = |offset| Place { partition: PARTITION, offset, file: None, line: None, bytes: None };
     let late_event = |offset| LateEvent {
         place: place(offset),
         key: "a".into(),

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use telemetra_core::{
     logic::{EmitRequest, Event, Logic},
-    record::Record,
     watermark::{PartitionClock, Watermark},
     window::WindowSpec,
 };
@@ -92,7 +91,7 @@ impl Hand {
     /// Reads to `to`, moves the watermark to `watermark_s`, commits, and absorbs what was written.
     pub(super) fn step(&mut self, to: Offset, watermark_s: i64) -> Result<(), SinkError> {
         let commit = self.batch(to, watermark_s);
-        let result = self.sink.commit(&commit);
+        let result = self.sink.commit(&commit).map(drop);
         if result.is_ok() {
             self.applied(&commit);
         }
@@ -148,16 +147,16 @@ impl Hand {
         while reader.next_chunk(&mut chunk).expect("memory is always there") {
             for span in &chunk.records {
                 let bytes = &chunk.bytes[span.start as usize..span.end as usize];
-                let place = Place { partition: ID, offset: span.offset, file: None, line: None };
+                let place = Place::from(chunk.origin(ID, span));
                 tally.records += 1;
-                let record = Record { bytes, text: None, truncated: span.truncated };
+                let record = chunk.record(span);
                 let mut scratch = ();
                 let Ok(event) = self.logic.decode(0, record, &mut scratch) else {
                     tally.dead += 1;
                     commit.dead_letters.push(DeadLetter { place, code: "syntax".into(), raw: bytes.into() });
                     continue;
                 };
-                let time_ms = event.time_ms();
+                let time_ms = event.time_ms().expect("every event of the simulator has a time");
                 commit.positions[0].position.clock.observe(time_ms, i64::MAX, 60_000);
                 let pane = spec.pane_of(time_ms);
                 if spec.is_pane_closed(pane, self.watermark) {
@@ -177,7 +176,7 @@ impl Hand {
                     tally.window_misses += spec.closed_windows(pane, self.watermark).unsigned_abs();
                 }
                 self.first_of_pane.entry(pane).or_insert(span.offset);
-                self.logic.fold(&mut partial, pane, &event);
+                self.logic.fold(&mut partial, pane, &event, &chunk.origin(ID, span));
             }
         }
         drop(reader);

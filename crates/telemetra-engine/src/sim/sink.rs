@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     ids::{AttemptId, Offset, PartitionId},
-    sink::{Commit, Recovered, Sink, SinkError},
+    sink::{Applied, Commit, Recovered, Sink, SinkError},
     source::Input,
 };
 
@@ -186,7 +186,7 @@ impl<L: Logic> Sink<L> for MemSink<L> {
         Ok(recovered)
     }
 
-    fn commit(&mut self, commit: &Commit<L::Rows>) -> Result<(), SinkError> {
+    fn commit(&mut self, commit: &Commit<L::Rows>) -> Result<Applied, SinkError> {
         self.alive()?;
         let Some(epoch) = self.epoch else {
             return Err(self.shared().store.violation("a commit before the job was taken over"));
@@ -203,7 +203,7 @@ impl<L: Logic> Sink<L> for MemSink<L> {
         }
         let fault = shared.faults.draw();
         match fault {
-            None => return shared.store.commit(epoch, &commit),
+            None => return shared.store.commit(epoch, &commit).map(|()| Applied::default()),
             Some(Fault::LostReply | Fault::CrashAfter) => shared.store.commit(epoch, &commit)?,
             Some(Fault::Late | Fault::CrashLate) => shared.in_flight = Some((epoch, commit)),
             Some(Fault::Refused | Fault::TooLarge | Fault::Lost | Fault::CrashBefore) => {}
@@ -220,7 +220,7 @@ impl<L: Logic> Sink<L> for MemSink<L> {
         }
     }
 
-    fn was_applied(&mut self, batch_id: u64, attempt: AttemptId) -> Result<bool, SinkError> {
+    fn was_applied(&mut self, batch_id: u64, attempt: AttemptId) -> Result<Option<Applied>, SinkError> {
         self.alive()?;
         let mut shared = self.shared();
         if shared.faults.is_unanswered() {
@@ -230,12 +230,9 @@ impl<L: Logic> Sink<L> for MemSink<L> {
         drop(shared);
         self.current()?;
         let shared = self.shared();
-        Ok(shared
-            .store
-            .batches
-            .iter()
-            .rev()
-            .any(|batch| batch.batch_id == batch_id && batch.attempt == attempt))
+        let mut batches = shared.store.batches.iter().rev();
+        let is_stored = batches.any(|batch| batch.batch_id == batch_id && batch.attempt == attempt);
+        Ok(is_stored.then(Applied::default))
     }
 
     fn dead_offsets(

@@ -12,7 +12,7 @@ use std::{
 use telemetra_core::{
     hash::{hash64, mix},
     logic::{EmitRequest, Emitted, Event, Logic, MergeError, OpenCheck, WindowCount},
-    record::{Record, Reject},
+    record::{Origin, Record, Reject},
     watermark::Watermark,
     window::WindowSpec,
 };
@@ -42,8 +42,8 @@ pub struct SumEvent<'r> {
 }
 
 impl Event for SumEvent<'_> {
-    fn time_ms(&self) -> i64 {
-        self.time_ms
+    fn time_ms(&self) -> Option<i64> {
+        Some(self.time_ms)
     }
     fn key(&self) -> &str {
         self.key
@@ -286,7 +286,7 @@ impl Logic for Sums {
         SumPartial::default()
     }
 
-    fn fold(&self, partial: &mut SumPartial, pane: i64, event: &SumEvent<'_>) {
+    fn fold(&self, partial: &mut SumPartial, pane: i64, event: &SumEvent<'_>, _: &Origin<'_>) {
         partial.0.entry((event.key.into(), pane)).or_default().add(cell_of(event));
     }
 

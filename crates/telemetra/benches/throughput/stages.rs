@@ -142,11 +142,7 @@ fn decode_all(chat: &Chat, chunk: &Chunk, scratch: &mut Scratch) -> anyhow::Resu
     let text = std::str::from_utf8(&chunk.bytes)?;
     for span in &chunk.records {
         let range = span.start as usize..span.end as usize;
-        let record = Record {
-            bytes: &chunk.bytes[range.clone()],
-            text: Some(&text[range]),
-            truncated: span.truncated,
-        };
+        let record = Record { text: Some(&text[range]), ..chunk.record(span) };
         let is_good = decode(chat, CHAT, black_box(record), scratch).is_ok();
         ensure!(is_good, "a generated record was refused");
     }

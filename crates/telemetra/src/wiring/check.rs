@@ -12,7 +12,7 @@ use telemetra_core::{
     chat::{Chat, decode::Scratch},
     limits,
     logic::{Event, Logic},
-    record::{Record, Reject},
+    record::Reject,
 };
 use telemetra_engine::{
     ids::PartitionId,
@@ -170,16 +170,17 @@ impl Sampled {
     }
 
     fn take(&mut self, input: u8, chunk: &Chunk, span: &Span) {
-        let bytes = &chunk.bytes[span.start as usize..span.end as usize];
-        let record = Record { bytes, text: None, truncated: span.truncated };
+        let record = chunk.record(span);
         self.report.records += 1;
         let decoded = self.logic.decode(input, record, &mut self.scratch).map(|event| event.time_ms());
         match decoded {
-            Ok(time_ms) if time_ms > self.latest_ms => self.refuse(&Reject::FUTURE, chunk, span),
+            Ok(Some(time_ms)) if time_ms > self.latest_ms => self.refuse(&Reject::FUTURE, chunk, span),
             Ok(time_ms) => {
                 self.report.accepted += 1;
-                let (from, to) = self.report.span_ms.unwrap_or((time_ms, time_ms));
-                self.report.span_ms = Some((from.min(time_ms), to.max(time_ms)));
+                if let Some(time_ms) = time_ms {
+                    let (from, to) = self.report.span_ms.unwrap_or((time_ms, time_ms));
+                    self.report.span_ms = Some((from.min(time_ms), to.max(time_ms)));
+                }
             }
             Err(reject) => self.refuse(&reject, chunk, span),
         }

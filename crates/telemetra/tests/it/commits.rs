@@ -10,7 +10,7 @@ use telemetra_core::{
 };
 use telemetra_engine::{
     ids::{AttemptId, PartitionId},
-    sink::{BatchKind, Commit, Position, PositionEntry, RangeEntry, Sink, SinkError, Tally},
+    sink::{Applied, BatchKind, Commit, Position, PositionEntry, RangeEntry, Sink, SinkError, Tally},
     source::Input,
 };
 use telemetra_services::{
@@ -115,7 +115,7 @@ fn batch(batch_id: u64) -> Commit<ChatRows> {
     }
 }
 
-fn expect_fenced(result: &Result<(), SinkError>) {
+fn expect_fenced(result: &Result<Applied, SinkError>) {
     assert!(matches!(result, Err(SinkError::Fenced(_))), "{result:?}");
 }
 

@@ -62,10 +62,10 @@ fn whoever_was_overtaken_writes_nothing() {
     let fenced =
         |result: Result<(), SinkError>| assert!(matches!(result, Err(SinkError::Fenced(_))), "{result:?}");
     // Both before and after the new one has committed the same batch.
-    fenced(old.commit(&second));
+    fenced(old.commit(&second).map(drop));
     new.commit(&second).unwrap();
-    fenced(old.commit(&second));
-    fenced(old.commit(&third));
+    fenced(old.commit(&second).map(drop));
+    fenced(old.commit(&third).map(drop));
     fenced(old.set_halted(Some("cause")));
     fenced(old.was_applied(2, second.attempt).map(drop));
     new.commit(&third).unwrap();
@@ -98,12 +98,12 @@ fn a_commit_in_doubt_is_answered_by_the_batch_row() {
     let (mut sink, _) = store.take_over();
     let [first, second, _] = story();
     sink.commit(&first).unwrap();
-    assert!(sink.was_applied(1, first.attempt).unwrap());
-    assert!(!sink.was_applied(2, second.attempt).unwrap());
+    assert!(sink.was_applied(1, first.attempt).unwrap().is_some());
+    assert!(sink.was_applied(2, second.attempt).unwrap().is_none());
     // Another attempt at the same epoch cannot be.
     assert!(matches!(sink.was_applied(1, second.attempt), Err(SinkError::Halt(_))));
     sink.commit(&second).unwrap();
-    assert!(sink.was_applied(2, second.attempt).unwrap());
+    assert!(sink.was_applied(2, second.attempt).unwrap().is_some());
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_crash_before_commit_leaves_nothing() {
     drop(sink);
     let (mut sink, recovered) = store.take_over();
     assert_eq!(recovered.last_batch, 1);
-    assert!(!sink.was_applied(2, second.attempt).unwrap());
+    assert!(sink.was_applied(2, second.attempt).unwrap().is_none());
     sink.commit(&second).unwrap();
     assert!(store.audit().is_balanced(), "{:?}", store.audit());
 }

@@ -27,7 +27,7 @@ pub(super) fn chat() -> &'static Chat {
 /// Decodes one line and hands `each` the event or the code of its refusal.
 pub(super) fn judged<T>(input: u8, bytes: &[u8], each: impl FnOnce(Result<ChatEvent<'_>, &str>) -> T) -> T {
     let mut scratch = Scratch::default();
-    let record = Record { bytes, text: None, truncated: false };
+    let record = Record::of_bytes(bytes);
     match decode(chat(), input, record, &mut scratch) {
         Ok(event) => each(Ok(event)),
         Err(Reject(code)) => each(Err(&code)),
@@ -106,7 +106,7 @@ fn the_record_as_a_whole_is_judged_first() {
         check(VIEWER, text, code);
     }
     read(CHAT, b"{\"a\":\"\xff\"}", |event| assert_eq!(event, Err("utf8")));
-    let record = Record { bytes: b"{}", text: Some("{}"), truncated: true };
+    let record = Record { truncated: true, ..Record::of_text("{}") };
     assert_eq!(decode(chat(), CHAT, record, &mut Scratch::default()), Err(Reject::RECORD_TOO_LONG));
 }
 

@@ -217,7 +217,7 @@ mod fixtures {
         let mut windows = BTreeMap::new();
         let mut scratch = Scratch::default();
         for text in PARTS.iter().flat_map(|part| part.lines()) {
-            let record = Record { bytes: text.as_bytes(), text: Some(text), truncated: false };
+            let record = Record::of_text(text);
             let event = decode(&chat, CHAT, record, &mut scratch).expect("no refusal in this fixture");
             let Body::Chat { sentiment, .. } = event.body else { panic!("{text}") };
             for slide in 0..6 {

@@ -31,7 +31,7 @@ fn chat(panes: i64) -> Chat {
 fn fold<'a>(chat: &Chat, events: impl IntoIterator<Item = &'a TestEvent>) -> Partial {
     let mut partial = chat.begin();
     for event in events {
-        chat.fold(&mut partial, chat.window.pane_of(event.time_ms), &event.event());
+        partial.fold(chat.window.pane_of(event.time_ms), &event.event());
     }
     partial
 }

@@ -12,10 +12,11 @@ fn partial(logic: &Sums, records: &[(i64, u8)]) -> SumPartial {
     let mut partial = logic.begin();
     for &(time_s, key) in records {
         let bytes = Sums::record(time_s % 3 > 0, time_s * 1_000, &format!("k{key}"), time_s);
-        let record = Record { bytes: &bytes, text: None, truncated: false };
+        let record = Record::of_bytes(&bytes);
         let mut scratch = ();
         let event = logic.decode(0, record, &mut scratch).expect("a good record");
-        logic.fold(&mut partial, logic.window.pane_of(event.time_ms()), &event);
+        let pane = logic.window.pane_of(event.time_ms().expect("each has one"));
+        logic.fold(&mut partial, pane, &event, &Origin::default());
     }
     partial
 }
