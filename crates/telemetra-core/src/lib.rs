@@ -5,6 +5,7 @@
 //! environment in this crate: time, randomness and offsets arrive as arguments. `tests/it/tidy.rs` checks it.
 
 pub mod chat;
+pub mod commerce;
 pub mod generate;
 pub mod hash;
 pub mod limits;
