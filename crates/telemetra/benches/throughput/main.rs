@@ -157,7 +157,7 @@ fn over_time(stage: &str, options: &Options, servers: &Servers, scratch: &Path) 
         live::RATE,
         options.workers
     );
-    let row = |name: &str, value: String| println!("  {name:<44} {value}");
+    let row = |name: &str, value: String| println!("  {name:<46} {value}");
     row("events a second", format!("{:.0}", rhythm.events_per_s));
     row("batch interval, ms", format!("{:.0}", rhythm.interval_ms));
     row(
@@ -185,7 +185,7 @@ fn over_time(stage: &str, options: &Options, servers: &Servers, scratch: &Path) 
     let shown = |delay: Option<Delay>| {
         delay.map_or("none".into(), |delay| {
             let (p50_s, p99_s) = (delay.p50_ms as f64 / 1e3, delay.p99_ms as f64 / 1e3);
-            format!("p50 {p50_s:.2} s, p99 {p99_s:.2} s ({} rows)", delay.count)
+            format!("p50 {p50_s:.2} s, p99 {p99_s:.2} s ({} rows, {} closings)", delay.rows, delay.closings)
         })
     };
     row("window's end to its final row", shown(seen.final_rows(half_ms)));

@@ -43,9 +43,11 @@ struct Batch {
     watermark_ms: i64,
 }
 
-/// How late something was, milliseconds; over `count` rows.
+/// How late something was, milliseconds; over `rows` rows.
 pub(crate) struct Delay {
-    pub(crate) count: i64,
+    pub(crate) rows: i64,
+    /// Instants at which windows ended: those of all streams end together.
+    pub(crate) closings: usize,
     pub(crate) p50_ms: i64,
     pub(crate) p99_ms: i64,
 }
@@ -104,15 +106,16 @@ impl Seen {
             }
         }
         delays.sort_unstable();
-        let count: i64 = delays.iter().map(|(_, count)| count).sum();
+        let rows: i64 = delays.iter().map(|(_, count)| count).sum();
         let at = |share: f64| {
-            let mut left = (count as f64 * share).ceil() as i64;
+            let mut left = (rows as f64 * share).ceil() as i64;
             delays.iter().find(|(_, count)| {
                 left -= count;
                 left <= 0
             })
         };
-        Some(Delay { count, p50_ms: at(0.5)?.0, p99_ms: at(0.99)?.0 })
+        let closings = delays.len();
+        Some(Delay { rows, closings, p50_ms: at(0.5)?.0, p99_ms: at(0.99)?.0 })
     }
 
     /// How far the newest event in the store lies behind the clock, milliseconds, just before the next batch is seen:
