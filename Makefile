@@ -19,7 +19,7 @@ check: fmt-check lint ## Before each commit: layout, lints, unit tests, tidy; un
 	$(CARGO) test --quiet --workspace --exclude telemetra-services --locked --lib
 	$(CARGO) test --quiet --locked -p telemetra --test it tidy
 
-bench: toolchain ## Events per CPU-second and peak memory, stage by stage (docs/performance.md)
+bench: toolchain postgres ## Events per CPU-second and peak memory, stage by stage (docs/performance.md)
 	$(CARGO) bench --locked -p telemetra --bench throughput
 
 build: toolchain ## Release build
