@@ -18,7 +18,7 @@
 //! | `flight` | statements that travel together |
 //! | `take_over` | epoch, lease, and where a job stands, read under lock |
 //! | `commit` | one batch, one transaction |
-//! | `ledger_rows` | positions, ranges, segments, gaps, refused and late records |
+//! | `positions`, `ranges`, `segments`, `refused` | what a batch adds to the ledger |
 //! | `chat_rows` | `chat_summary_minute` and `moments` |
 //! | `values` | values on the wire |
 //! | `snapshot` | the SQL that stores share, run on PostgreSQL |
@@ -34,14 +34,17 @@ mod failure;
 #[cfg(test)]
 mod fake;
 mod flight;
-mod ledger_rows;
 mod link;
 mod migrate;
+mod positions;
 mod quote;
+mod ranges;
 mod reader;
+mod refused;
 mod roles;
 mod schema;
 mod secret;
+mod segments;
 mod session;
 mod setup;
 mod sink;

@@ -23,9 +23,8 @@ use telemetra_engine::{
 use super::{
     Address, Held, Job, chat_rows, commit,
     failure::Failure,
-    ledger_rows,
     link::{Link, Pulse},
-    migrate,
+    migrate, refused,
     session::Session,
     take_over,
 };
@@ -118,7 +117,7 @@ impl Sink<Chat> for PostgresSink {
         let held = self.held()?;
         self.with(|session, job| {
             session.run(ASK_LIMIT, async |client| {
-                ledger_rows::dead_offsets(client, job, held, partition, range).await
+                refused::dead_offsets(client, job, held, partition, range).await
             })
         })
     }
