@@ -133,6 +133,10 @@ impl Sink<Chat> for PostgresSink {
         let epoch = self.held()?.epoch;
         self.with(|session, job| commit::set_halted(session, &job.name, epoch, cause, now_ms()))
     }
+
+    fn noticed(&mut self) -> Result<(), SinkError> {
+        self.link.noticed()
+    }
 }
 
 impl Held {
