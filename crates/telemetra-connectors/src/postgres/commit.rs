@@ -24,7 +24,7 @@ use super::{
     Held, Job,
     chat_rows::{self, Written},
     failure::Failure,
-    flight::{Reply, Statement, fly, one},
+    flight::{Reply, Statement, fly, fly_until, one},
     link::HOLDS,
     positions::Positions,
     ranges::{Gaps, Ranges},
@@ -121,11 +121,21 @@ async fn write(
     if commit.close_early {
         first.push(chat_rows::close_early(&batch_id, &now));
     }
-    let mut replies = fly(client, BEGIN, first).await?.into_iter();
+    let (replies, failed) = fly_until(client, BEGIN, first).await?;
+    let answered = replies.len();
+    let mut replies = replies.into_iter();
     let mut next = || replies.next().expect("a flight returns one reply for each statement");
 
-    check_job(&next(), job, held, commit)?;
-    positions.check(&mut next, &job.name)?;
+    // Before what failed is looked at: who was overtaken fails at the rows that its successor wrote.
+    if answered > 0 {
+        check_job(&next(), job, held, commit)?;
+    }
+    if answered > positions.statements() {
+        positions.check(&mut next, &job.name)?;
+    }
+    if let Some(failure) = failed {
+        return Err(failure);
+    }
     refused.check(&mut next)?;
     segments.check(client, &mut next, &job.name).await?;
     let mut written = windows.check(client, &mut next).await?;

@@ -11,6 +11,7 @@
 //! | `schema` | what the tables must look like |
 //! | `columns` | what the tables do look like, held against `schema` |
 //! | `quote` | names and texts inside of SQL |
+//! | `foresee` | what a run would find |
 //! | `adopt` | the tables of the old job |
 //! | `roles` | least-privilege roles |
 //! | `sink` | the engine's `Sink` |
@@ -34,6 +35,7 @@ mod failure;
 #[cfg(test)]
 mod fake;
 mod flight;
+mod foresee;
 mod link;
 mod migrate;
 mod positions;
@@ -58,6 +60,7 @@ use telemetra_engine::source::Input;
 
 pub use self::{
     address::{Address, AddressFault, ChannelBinding, Host, PORT, Parts, SslMode, Target},
+    foresee::foresee,
     migrate::{Migrated, migrate},
     reader::open_reader,
     roles::roles_sql,

@@ -71,6 +71,11 @@ impl<'a> Positions<'a> {
         }
     }
 
+    /// How many statements [`Positions::push`] adds.
+    pub(super) fn statements(&self) -> usize {
+        [&self.moved, &self.added].iter().filter(|columns| !columns.input.is_empty()).count()
+    }
+
     /// Every position must have been where the batch expects it.
     pub(super) fn check(&self, next: &mut impl FnMut() -> Reply, job: &str) -> Result<(), Failure> {
         for columns in [&self.moved, &self.added] {
