@@ -82,7 +82,8 @@ fn a_row_that_does_not_differ_is_not_rewritten<S: Store>() {
     let store = S::with_story();
     let (mut sink, _) = store.take_over();
     let rows = ChatRows { windows: vec![row(20, 4, false), row(30, 4, false)], moments: Vec::new() };
-    sink.commit(&Commit { rows, open_count: 8, ..batch(4, Some(35), Some(35)) }).unwrap();
+    sink.commit(&Commit { rows, open_count: 8, ..batch(4, Some(35), Some(35)) })
+        .expect("a sound store answers");
     assert_eq!(store.text("SELECT rows_written FROM telemetra.batch WHERE batch_id = 4"), "0");
     let revisions = "SELECT revision, batch_id FROM chat_summary_minute WHERE NOT is_final
                      ORDER BY window_start";
@@ -94,8 +95,8 @@ fn what_breaks_a_promise_halts_and_writes_nothing<S: Store>() {
         let store = S::new();
         let (mut sink, _) = store.take_over();
         let [first, second, mut third] = story();
-        sink.commit(&first).unwrap();
-        sink.commit(&second).unwrap();
+        sink.commit(&first).expect("a sound store answers");
+        sink.commit(&second).expect("a sound store answers");
         let before = dump(&store);
         change(&mut third);
         match sink.commit(&third) {
@@ -147,7 +148,7 @@ fn of_a_recorded_segment_only_times_change<S: Store>() {
     let (mut sink, _) = store.take_over();
     let seen = Segment { modified_ns: None, span_ms: Some((T0 - 1, T0 + 9)), ..segment(0, 20) };
     sink.commit(&Commit { segments: vec![(CHAT, seen)], open_count: 8, ..batch(4, Some(35), Some(35)) })
-        .unwrap();
+        .expect("a sound store answers");
     let sql = "SELECT seq, name, byte_from, byte_to, line, first_offset, records, fingerprint, modified_ns,
                    smallest_ms, largest_ms FROM telemetra.file WHERE input = 'chat' AND seq = 0";
     let expected = format!("0 part-00.jsonl 0 2000 1 0 20 00ff NULL {} {}", T0 - 1, T0 + 9);
@@ -164,7 +165,7 @@ fn closing_early_makes_every_row_final_as_it_stands<S: Store>() {
         new_meaning: Some("another".into()),
         ..batch(4, Some(35), Some(40))
     };
-    sink.commit(&close).unwrap();
+    sink.commit(&close).expect("a sound store answers");
     let rows = "SELECT chat_count, is_final, incomplete, revision, batch_id FROM chat_summary_minute
                 ORDER BY window_start";
     assert_eq!(store.text(rows), "10 1 0 2 2\n17 1 0 3 3\n6 1 0 2 3\n4 1 1 2 4\n4 1 1 2 4");
@@ -184,7 +185,7 @@ fn what_closing_early_leaves_out_is_a_miss<S: Store>() {
         .sql("UPDATE chat_summary_minute SET chat_count = 2 WHERE window_start = '2025-01-01T00:00:30.000Z'");
     let (mut sink, _) = store.take_over();
     let close = Commit { kind: BatchKind::ClosedEarly, close_early: true, ..batch(4, Some(35), Some(50)) };
-    sink.commit(&Commit { final_count: 6, window_misses: 2, ..close }).unwrap();
+    sink.commit(&Commit { final_count: 6, window_misses: 2, ..close }).expect("a sound store answers");
     assert_eq!(
         store.text("SELECT window_misses, early_misses FROM telemetra.batch WHERE batch_id = 4"),
         "2 2"
@@ -203,7 +204,7 @@ fn a_gap_ahead_is_part_of_the_tiling_and_one_in_the_replay_is_not<S: Store>() {
         positions: vec![position(CHAT, Some(26), 40)],
         ..batch(4, Some(35), Some(35))
     };
-    sink.commit(&passed).unwrap();
+    sink.commit(&passed).expect("a sound store answers");
     let gaps =
         "SELECT from_offset, to_offset, in_replay, cause, batch_id FROM telemetra.gap ORDER BY from_offset";
     assert_eq!(store.text(gaps), "13 15 1 retention 4\n26 40 0 retention 4");
@@ -228,11 +229,11 @@ fn baselines_are_the_latest_final_rows_before_a_start<S: Store>() {
         rows: ChatRows { windows, moments: Vec::new() },
         ..batch(1, None, Some(165))
     };
-    sink.commit(&commit).unwrap();
+    sink.commit(&commit).expect("a sound store answers");
     let mut check = |stream: &str, before: i64, expected: &[i64]| {
         let ask = BaselineAsk(vec![(stream.into(), T0 + before * 1_000)]);
         let expected: Vec<_> = expected.iter().map(|&n| (T0 + n * 10_000, n)).collect();
-        assert_eq!(sink.answer(&ask).unwrap().0, [expected]);
+        assert_eq!(sink.answer(&ask).expect("a sound store answers").0, [expected]);
     };
     check("a", 30, &[0, 1, 2]);
     check("a", 140, &[4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
@@ -244,8 +245,9 @@ fn baselines_are_the_latest_final_rows_before_a_start<S: Store>() {
 fn dead_offsets_are_those_in_the_range<S: Store>() {
     let store = S::with_story();
     let (mut sink, _) = store.take_over();
-    let mut check =
-        |id, range, expected: &[Offset]| assert_eq!(sink.dead_offsets(id, range).unwrap(), expected);
+    let mut check = |id, range, expected: &[Offset]| {
+        assert_eq!(sink.dead_offsets(id, range).expect("a sound store answers"), expected)
+    };
     check(CHAT, 0..26, &[0, 11, 15]);
     check(CHAT, 1..15, &[11]);
     check(VIEWER, 0..26, &[]);

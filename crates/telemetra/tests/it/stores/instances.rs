@@ -53,14 +53,14 @@ fn a_second_instance_is_told_who_holds_the_job<S: Store>() {
         other => panic!("{other:?}"),
     }
     drop(sink);
-    assert_eq!(second.take_over(&inputs(), "meaning").unwrap().epoch, 2);
+    assert_eq!(second.take_over(&inputs(), "meaning").expect("a sound store answers").epoch, 2);
 }
 
 fn whoever_was_overtaken_writes_nothing<S: Store>() {
     let store = S::new();
     let (mut old, _) = store.take_over();
     let [first, second, third] = story();
-    old.commit(&first).unwrap();
+    old.commit(&first).expect("a sound store answers");
     store.forget_holder();
     let (mut new, recovered) = store.take_over();
     assert_eq!((recovered.epoch, recovered.last_batch), (2, 1));
@@ -68,12 +68,12 @@ fn whoever_was_overtaken_writes_nothing<S: Store>() {
         |result: Result<(), SinkError>| assert!(matches!(result, Err(SinkError::Fenced(_))), "{result:?}");
     // Both before and after the new one has committed the same batch.
     fenced(old.commit(&second));
-    new.commit(&second).unwrap();
+    new.commit(&second).expect("a sound store answers");
     fenced(old.commit(&second));
     fenced(old.commit(&third));
     fenced(old.set_halted(Some("cause")));
     fenced(old.was_applied(2, second.attempt).map(drop));
-    new.commit(&third).unwrap();
+    new.commit(&third).expect("a sound store answers");
     assert!(store.audit().is_balanced(), "{:?}", store.audit());
 }
 
@@ -81,7 +81,7 @@ fn a_position_that_moved_fences<S: Store>() {
     let store = S::new();
     let (mut sink, _) = store.take_over();
     let [first, mut second, _] = story();
-    sink.commit(&first).unwrap();
+    sink.commit(&first).expect("a sound store answers");
     let check = |sink: &mut dyn Sink<Chat>, commit: &Commit<ChatRows>| {
         assert!(matches!(sink.commit(commit), Err(SinkError::Fenced(_))));
         assert_eq!(store.text("SELECT last_batch FROM telemetra.job"), "1");
@@ -100,20 +100,20 @@ fn a_commit_in_doubt_is_answered_by_the_batch_row<S: Store>() {
     let store = S::new();
     let (mut sink, _) = store.take_over();
     let [first, second, _] = story();
-    sink.commit(&first).unwrap();
-    assert!(sink.was_applied(1, first.attempt).unwrap());
-    assert!(!sink.was_applied(2, second.attempt).unwrap());
+    sink.commit(&first).expect("a sound store answers");
+    assert!(sink.was_applied(1, first.attempt).expect("a sound store answers"));
+    assert!(!sink.was_applied(2, second.attempt).expect("a sound store answers"));
     // Another attempt at the same epoch cannot be.
     let other = sink.was_applied(1, second.attempt);
     assert!(matches!(other, Err(SinkError::Halt(_) | SinkError::Fenced(_))), "{other:?}");
-    sink.commit(&second).unwrap();
-    assert!(sink.was_applied(2, second.attempt).unwrap());
+    sink.commit(&second).expect("a sound store answers");
+    assert!(sink.was_applied(2, second.attempt).expect("a sound store answers"));
 }
 
 /// Takes over with another job name, window or inputs; the refusal must contain `words`.
 #[track_caller]
 fn refuse(store: &impl Store, job: &str, window: WindowSpec, inputs: &[Input], words: &str) {
-    let mut sink = store.open(job, window).unwrap();
+    let mut sink = store.open(job, window).expect("a sound store answers");
     match sink.take_over(inputs, "meaning") {
         Err(SinkError::Halt(text)) => assert!(text.contains(words), "{text:?} does not say {words:?}"),
         other => panic!("{words}: {other:?}"),
@@ -128,7 +128,7 @@ fn what_belongs_to_a_job_for_good_cannot_change<S: Store>() {
     refuse(
         &store,
         "chat",
-        WindowSpec::new(30_000, 10_000).unwrap(),
+        WindowSpec::new(30_000, 10_000).expect("a sound store answers"),
         &inputs(),
         "20000 ms every 10000 ms for good",
     );
@@ -180,30 +180,32 @@ fn names_of_jobs_are_plain<S: Store>() {
 fn status_says_where_the_job_stands<S: Store>() {
     let store = S::with_story();
     let (mut sink, _) = store.take_over();
-    sink.set_halted(Some("a gap")).unwrap();
+    sink.set_halted(Some("a gap")).expect("a sound store answers");
     let mut reader = store.reader();
-    let job = reader.jobs(None).unwrap().remove(0);
+    let job = reader.jobs(None).expect("a sound store answers").remove(0);
     assert_eq!((job.job.as_str(), job.pipeline.as_str(), job.epoch, job.last_batch), ("chat", "chat", 2, 3));
     assert_eq!(job.halt_cause.as_deref(), Some("a gap"));
     assert_eq!((job.final_rows, job.provisional_rows, job.open_count), (3, 2, 8));
     assert_eq!((job.records.records, job.records.late, job.records.dead), (28, 1, 3));
     assert_eq!(job.watermark, third().watermark);
     assert_eq!(job.positions.iter().map(|at| (at.first, at.next)).collect::<Vec<_>>(), [(0, 26), (5, 8)]);
-    sink.set_halted(None).unwrap();
-    assert_eq!(reader.jobs(Some("chat")).unwrap()[0].halt_cause, None);
-    assert_eq!(reader.jobs(Some("other")).unwrap(), []);
+    sink.set_halted(None).expect("a sound store answers");
+    assert_eq!(reader.jobs(Some("chat")).expect("a sound store answers")[0].halt_cause, None);
+    assert_eq!(reader.jobs(Some("other")).expect("a sound store answers"), []);
 
-    let batches = reader.batches("chat", 2).unwrap();
+    let batches = reader.batches("chat", 2).expect("a sound store answers");
     let numbers: Vec<_> =
         batches.iter().map(|batch| (batch.batch_id, batch.rows_written, batch.final_rows)).collect();
     assert_eq!(numbers, [(3, 4, 2), (2, 3, 1)]);
     assert_eq!(batches[0].tally.late, 1);
     assert_eq!(batches[0].planned_at_ms, T0 + 60_000);
-    assert!(reader.is_running("chat").unwrap());
-    assert!(!reader.is_running("other").unwrap());
+    assert!(reader.is_running("chat").expect("a sound store answers"));
+    assert!(!reader.is_running("other").expect("a sound store answers"));
     drop(sink);
     // A server notices by itself that its client is gone.
-    eventually("nobody runs the job", || (!reader.is_running("chat").unwrap()).then_some(()));
+    eventually("nobody runs the job", || {
+        (!reader.is_running("chat").expect("a sound store answers")).then_some(())
+    });
 }
 
 on_both!(

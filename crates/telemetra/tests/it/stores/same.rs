@@ -105,13 +105,13 @@ fn every_question_has_one_answer() {
     let (mut one, mut other) = (lite.reader(), pg.reader());
     macro_rules! same {
         ($($question:tt)*) => {
-            assert_eq!(one.$($question)*.unwrap(), other.$($question)*.unwrap(), stringify!($($question)*))
+            assert_eq!(one.$($question)*.expect("a sound store answers"), other.$($question)*.expect("a sound store answers"), stringify!($($question)*))
         };
     }
     // The two were not written in the same millisecond, and each has a holder of its own kind.
     for (job, found) in [(None, 1), (Some("chat"), 1), (Some("other"), 0)] {
         let [a, b] = [&mut one, &mut other].map(|reader| {
-            let mut jobs = reader.jobs(job).unwrap();
+            let mut jobs = reader.jobs(job).expect("a sound store answers");
             for job in &mut jobs {
                 assert!(job.created_at_ms > T0 && job.updated_at_ms >= job.created_at_ms);
                 (job.created_at_ms, job.updated_at_ms) = (0, 0);
@@ -122,7 +122,7 @@ fn every_question_has_one_answer() {
         assert_eq!((a.len(), &a), (found, &b));
     }
     let [a, b] = [&mut one, &mut other].map(|reader| {
-        let mut batches = reader.batches("chat", 2).unwrap();
+        let mut batches = reader.batches("chat", 2).expect("a sound store answers");
         batches.iter_mut().for_each(|batch| batch.committed_at_ms = 0);
         batches
     });
@@ -133,7 +133,10 @@ fn every_question_has_one_answer() {
     same!(streams(T0, T0 + 20_000, 10));
     same!(streams(T0, T0 + 20_000, 2));
     for stream in [None, Some("a"), Some("Ä"), Some("nobody")] {
-        assert_eq!(rounded(one.rates(T0, stream).unwrap()), rounded(other.rates(T0, stream).unwrap()));
+        assert_eq!(
+            rounded(one.rates(T0, stream).expect("a sound store answers")),
+            rounded(other.rates(T0, stream).expect("a sound store answers"))
+        );
     }
 }
 

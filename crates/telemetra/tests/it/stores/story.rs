@@ -20,7 +20,7 @@ pub(super) const VIEWER: PartitionId = PartitionId { input: 1, partition: 0 };
 
 /// Length 20 s, slide 10 s: every event is in two windows.
 pub(super) fn window() -> WindowSpec {
-    WindowSpec::new(20_000, 10_000).unwrap()
+    WindowSpec::new(20_000, 10_000).expect("a multiple")
 }
 
 pub(super) fn inputs() -> [Input; 2] {
