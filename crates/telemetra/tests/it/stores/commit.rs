@@ -246,7 +246,7 @@ fn dead_offsets_are_those_in_the_range<S: Store>() {
     let store = S::with_story();
     let (mut sink, _) = store.take_over();
     let mut check = |id, range, expected: &[Offset]| {
-        assert_eq!(sink.dead_offsets(id, range).expect("a sound store answers"), expected)
+        assert_eq!(sink.dead_offsets(id, range).expect("a sound store answers"), expected);
     };
     check(CHAT, 0..26, &[0, 11, 15]);
     check(CHAT, 1..15, &[11]);
