@@ -16,17 +16,14 @@ struct Place {
 /// Records of a file by a walk over its bytes: a quote opens a field only where one begins.
 fn places(file: &[u8]) -> Vec<Place> {
     let (mut places, mut start, mut start_line, mut line) = (Vec::new(), 0, 1, 1);
-    let (mut is_quoted, mut begins_field) = (false, true);
+    let (mut is_quoted, mut was_quoted, mut begins_field) = (false, false, true);
     for (at, byte) in file.iter().chain(b"\n").enumerate() {
         line += u64::from(*byte == b'\n');
         match byte {
             b'"' if begins_field => is_quoted = true,
-            b'"' if is_quoted
-                && file.get(at + 1) != Some(&b'"')
-                && (at == 0 || !doubled(file, start, at)) =>
-            {
-                is_quoted = false
-            }
+            // The second quote of a pair opens what the first one closed.
+            b'"' if is_quoted => is_quoted = false,
+            b'"' if at > 0 && file[at - 1] == b'"' && was_quoted => is_quoted = true,
             b'\n' if !is_quoted => {
                 let end = if file[start..at].ends_with(b"\r") { at - 1 } else { at };
                 if start < end {
@@ -36,16 +33,10 @@ fn places(file: &[u8]) -> Vec<Place> {
             }
             _ => {}
         }
+        was_quoted = (is_quoted || was_quoted) && !matches!(byte, b',' | b'\n');
         begins_field = !is_quoted && matches!(byte, b',' | b'\n');
     }
     places
-}
-
-/// Whether the quote at `at` is the second of a pair inside a field.
-fn doubled(file: &[u8], start: usize, at: usize) -> bool {
-    let quotes = file[start..at].iter().rev().take_while(|byte| **byte == b'"').count();
-    let opens = at - quotes == start || file[at - quotes - 1] == b',';
-    (quotes - usize::from(opens && quotes > 0)) % 2 == 1
 }
 
 type Table = Vec<Vec<String>>;

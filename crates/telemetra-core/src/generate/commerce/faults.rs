@@ -48,8 +48,11 @@ const FIELDS: [(&str, &[Change]); 36] = [
     ("utf8", &[(4, b"\xff\xfe")]),
 ];
 
+/// Spoils the record that begins at a place of a line and ends with it.
+type Spoil = fn(&mut Vec<u8>, usize);
+
 /// What is wrong with a whole line of CSV.
-const CSV: [(&str, fn(&mut Vec<u8>, usize)); 5] = [
+const CSV: [(&str, Spoil); 5] = [
     ("field_count", |line, _| line.extend_from_slice(b",surplus")),
     ("field_count", |line, from| {
         // Before the first name that may be quoted.
@@ -67,7 +70,7 @@ const CSV: [(&str, fn(&mut Vec<u8>, usize)); 5] = [
 ];
 
 /// What is wrong with a whole JSON record.
-const JSON: [(&str, fn(&mut Vec<u8>, usize)); 6] = [
+const JSON: [(&str, Spoil); 6] = [
     ("json_syntax", |line, from| line.truncate(from + 60)),
     ("json_syntax", |line, _| line.extend_from_slice(b"{}")),
     ("not_object", |line, from| {
@@ -91,12 +94,12 @@ fn replace_end(line: &mut Vec<u8>, end: &[u8]) {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
     Fields(&'static str, &'static [Change]),
-    Line(&'static str, fn(&mut Vec<u8>, usize)),
+    Line(&'static str, Spoil),
 }
 
 impl Fault {
     pub(super) fn pick(format: Format, random: &mut Random) -> Fault {
-        let lines: &[(&str, fn(&mut Vec<u8>, usize))] = match format {
+        let lines: &[(&str, Spoil)] = match format {
             Format::Csv => &CSV,
             Format::Json => &JSON,
         };
