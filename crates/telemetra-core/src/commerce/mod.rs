@@ -15,7 +15,7 @@
 //! Events have no place in a window: rows are unique by `event_id`, the first stays.
 //!
 //! Every code of a refusal. They are part of `rejected_events` and never change their meaning; of those of fields all
-//! that apply are listed, in column order, joined by `|`. Of the others one alone is given, the first in this order.
+//! that apply are listed, in column order, joined by `|`. Of a record as a whole one alone is given.
 //!
 //! | code | given to | when | by |
 //! |---|---|---|---|
