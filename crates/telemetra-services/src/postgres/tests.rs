@@ -94,11 +94,7 @@ fn backends_are_killed_by_application() {
 #[test]
 fn nothing_outlives_a_killed_test_process() {
     let mut child = Command::new(env::current_exe().expect("it is running"));
-    child.args([
-        "--exact",
-        "--nocapture",
-        "postgres::tests::the_shared_server_gives_each_test_a_database",
-    ]);
+    child.args(["--exact", "--nocapture", "postgres::tests::the_shared_server_gives_each_test_a_database"]);
     child.env(STAY, "1").stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = child.spawn().expect("it starts");
     let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
