@@ -76,10 +76,27 @@ pub(super) async fn fly(
     begin: &str,
     statements: Vec<Statement<'_>>,
 ) -> Result<Vec<Reply>, Failure> {
+    fly_behind(client, begin, statements, |_| Ok(())).await
+}
+
+/// As `fly`, but `check` judges the reply of the first statement before a failure of any other counts: what follows
+/// a lock may fail for the very reason that the locked row tells.
+///
+/// # Errors
+/// Those of `check`, then the failure of the first statement that failed.
+pub(super) async fn fly_behind(
+    client: &Client,
+    begin: &str,
+    statements: Vec<Statement<'_>>,
+    check: impl FnOnce(&Reply) -> Result<(), Failure>,
+) -> Result<Vec<Reply>, Failure> {
     let sent = join_all(statements.into_iter().map(|statement| statement.run(client)));
     let (begun, replies) =
         if begin.is_empty() { (Ok(()), sent.await) } else { join(client.batch_execute(begin), sent).await };
     begun?;
+    if let Some(Ok(first)) = replies.first() {
+        check(first)?;
+    }
     let (replies, errors): (Vec<_>, Vec<_>) = replies.into_iter().partition(Result::is_ok);
     let mut errors = errors.into_iter().filter_map(Result::err);
     let Some(first) = errors.next() else { return Ok(replies.into_iter().filter_map(Result::ok).collect()) };

@@ -21,20 +21,26 @@ fn a_holder_that_is_killed_is_taken_over_from_though_its_lease_goes_on() {
     first.expect("the job is taken over");
     let mut second = Instance::spawn(&world.telemetra, &args);
     second.expect("standing by to take it over");
-    // It gives no sign of life any more, and has a lease for longer than this test waits for anything.
-    first.freeze();
+    // It gives no sign of life any more, outside of any transaction, and its lease goes on for longer than this test.
+    let is_idle =
+        "SELECT count(*) FROM telemetra.job JOIN pg_stat_activity ON pid = holder_pid WHERE state = 'idle'";
     let lease = "UPDATE telemetra.job SET lease_until = clock_timestamp() + interval '1 day'";
-    eventually("the row is free", || {
-        let mut client = database.client();
-        client.batch_execute("SET lock_timeout = '1s'").expect("a setting");
-        client.batch_execute(lease).ok()
+    let mut client = database.client();
+    eventually("the holder is between two transactions", || {
+        first.freeze();
+        let is_idle = count(&mut client, is_idle) == 1;
+        if !is_idle {
+            first.thaw();
+        }
+        is_idle.then_some(())
     });
-    assert_eq!(count(&mut database.client(), "SELECT epoch FROM telemetra.job"), 1);
+    client.batch_execute(lease).expect("nobody holds the row");
+    assert_eq!(count(&mut client, "SELECT epoch FROM telemetra.job"), 1);
     first.kill();
     second.expect("the job is taken over");
     second.signal(libc::SIGTERM);
     second.expect_left(Left::Done);
-    assert_eq!(count(&mut database.client(), "SELECT epoch FROM telemetra.job"), 2);
+    assert_eq!(count(&mut client, "SELECT epoch FROM telemetra.job"), 2);
     finish(&world, &database);
 }
 
