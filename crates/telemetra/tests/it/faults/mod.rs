@@ -90,6 +90,7 @@ impl Director<'_> {
 }
 
 /// Runs rounds with `kinds`, prints the report and fails if anything was wrong.
+#[expect(clippy::print_stdout, reason = "the report is for whoever runs it with --nocapture")]
 fn direct(kinds: &[Kind], minutes: Option<f64>, seed: u64) {
     let world = World::new(Setup { fsync: minutes.is_some(), ..Setup::default() });
     println!("seed {seed}, minutes {}", minutes.unwrap_or_default());
