@@ -79,7 +79,8 @@ impl Director<'_> {
         let seed = self.rng.random();
         let mut round = Round::start(self.world, instances, is_proxied, seed);
         for (at, kind) in drawn.iter().enumerate().rev() {
-            if !round.strike(*kind, is_long)? {
+            let happened = round.strike(*kind, is_long).inspect_err(|_| round.tell(&mut self.report))?;
+            if !happened {
                 // The job was done before: the rest is for another round.
                 self.bag.extend(&drawn[..=at]);
                 break;

@@ -3,10 +3,10 @@
 use std::{
     collections::BTreeMap,
     fmt::{self, Display, Formatter},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use super::kinds::Kind;
+use super::{instance::Left, kinds::Kind, ledger::Seen};
 
 /// Counts and times over all rounds.
 #[derive(Default)]
@@ -15,27 +15,90 @@ pub(super) struct Report {
     /// Instances started.
     pub(super) runs: usize,
     /// Instances that found themselves overtaken, and those that waited in vain.
-    pub(super) fenced: usize,
-    pub(super) busy: usize,
-    pub(super) batches: i64,
-    pub(super) epochs: i64,
+    fenced: usize,
+    busy: usize,
+    batches: i64,
+    epochs: i64,
     pub(super) rows_wrong: usize,
     happened: BTreeMap<Kind, usize>,
     /// From a fault to the next batch.
-    pub(super) recovered: BTreeMap<Kind, Vec<Duration>>,
+    recovered: BTreeMap<Kind, Vec<Duration>>,
     /// From the death or the stop of the holder to a new epoch, by others that waited.
-    pub(super) taken_over: BTreeMap<Kind, Vec<Duration>>,
+    taken_over: BTreeMap<Kind, Vec<Duration>>,
     /// From the start of a new process to its first batch, nobody else being there; to its epoch; to readiness.
-    pub(super) restarted: Vec<Duration>,
-    pub(super) restarted_to_epoch: Vec<Duration>,
-    pub(super) restarted_to_ready: Vec<Duration>,
+    restarted: Vec<Duration>,
+    restarted_to_epoch: Vec<Duration>,
+    restarted_to_ready: Vec<Duration>,
     /// From the epoch to readiness: the replay and what belongs to it.
-    pub(super) replayed: Vec<Duration>,
+    replayed: Vec<Duration>,
+}
+
+/// A fault that happened.
+pub(super) struct Suffered {
+    pub(super) kind: Kind,
+    pub(super) at: Instant,
+    pub(super) epoch: i64,
+    pub(super) batch: i64,
+    pub(super) hits_holder: bool,
+    pub(super) others_wait: bool,
+}
+
+/// An instance that has left.
+pub(super) struct Ran {
+    pub(super) pid: u32,
+    pub(super) spawned_at: Instant,
+    pub(super) ready_at: Option<Instant>,
+    /// Started after a `kill -9`, with nobody beside it.
+    pub(super) is_restart: bool,
+    pub(super) left: Left,
 }
 
 impl Report {
-    pub(super) fn count(&mut self, kind: Kind) {
+    fn count(&mut self, kind: Kind) {
         *self.happened.entry(kind).or_default() += 1;
+    }
+
+    /// Adds counts and times of one round, as its watch has seen it.
+    pub(super) fn measure(&mut self, seen: &[Seen], faults: &[Suffered], ran: &[Ran]) {
+        self.fenced += ran.iter().filter(|ran| ran.left == Left::Fenced).count();
+        self.busy += ran.iter().filter(|ran| ran.left == Left::Busy).count();
+        let last = seen.last().map_or((0, 0), |last| (last.last_batch, last.epoch));
+        (self.batches, self.epochs) = (self.batches + last.0, self.epochs + last.1);
+        for fault in faults {
+            self.count(fault.kind);
+            if fault.hits_holder {
+                self.measure_recovery(seen, fault);
+            }
+        }
+        ran.iter().filter(|ran| ran.is_restart).for_each(|ran| self.measure_restart(seen, faults, ran));
+    }
+
+    fn measure_recovery(&mut self, seen: &[Seen], fault: &Suffered) {
+        let after = || seen.iter().filter(|seen| seen.at > fault.at);
+        let ends_epoch = fault.kind.ends_epoch();
+        let is_on = |epoch: i64| !ends_epoch || epoch > fault.epoch;
+        if let Some(next) = after().find(|seen| seen.last_batch > fault.batch && is_on(seen.epoch)) {
+            self.recovered.entry(fault.kind).or_default().push(next.at - fault.at);
+        }
+        let taken_over = after().find(|seen| seen.epoch > fault.epoch);
+        if let Some(next) = taken_over.filter(|_| ends_epoch && fault.others_wait) {
+            self.taken_over.entry(fault.kind).or_default().push(next.at - fault.at);
+        }
+    }
+
+    fn measure_restart(&mut self, seen: &[Seen], faults: &[Suffered], ran: &Ran) {
+        let Some(first) = seen.iter().position(|seen| seen.pid == ran.pid) else { return };
+        let before = first.checked_sub(1).map_or(0, |before| seen[before].last_batch);
+        let batch = seen[first..].iter().find(|seen| seen.pid == ran.pid && seen.last_batch > before);
+        let (Some(batch), Some(ready_at)) = (batch, ran.ready_at) else { return };
+        // Another fault in between would be measured with it.
+        if faults.iter().any(|fault| (ran.spawned_at..batch.at).contains(&fault.at)) {
+            return;
+        }
+        self.restarted.push(batch.at - ran.spawned_at);
+        self.restarted_to_epoch.push(seen[first].at - ran.spawned_at);
+        self.restarted_to_ready.push(ready_at - ran.spawned_at);
+        self.replayed.push(ready_at.saturating_duration_since(seen[first].at));
     }
 
     /// How often it has happened.

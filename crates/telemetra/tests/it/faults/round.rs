@@ -6,13 +6,17 @@
 use std::time::{Duration, Instant};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use telemetra_services::{PATIENCE, postgres::Database, proxy::Proxy};
+use telemetra_services::{
+    PATIENCE,
+    postgres::{Database, connect},
+    proxy::Proxy,
+};
 
 use super::{
     instance::{Instance, Left},
     kinds::Kind,
     ledger::Watch,
-    report::Report,
+    report::{Ran, Report, Suffered},
     world::World,
 };
 
@@ -37,7 +41,6 @@ pub(super) struct Round<'a> {
     is_done: bool,
     faults: Vec<Suffered>,
     ran: Vec<Ran>,
-    left: Vec<Left>,
     log: String,
 }
 
@@ -46,25 +49,6 @@ pub(super) struct Slot {
     pub(super) proxy: Proxy,
     pub(super) instance: Option<Instance>,
     start_at: Instant,
-    is_restart: bool,
-}
-
-/// A fault that happened.
-struct Suffered {
-    kind: Kind,
-    at: Instant,
-    epoch: i64,
-    batch: i64,
-    hits_holder: bool,
-    others_wait: bool,
-}
-
-/// An instance that has left.
-struct Ran {
-    pid: u32,
-    spawned_at: Instant,
-    ready_at: Option<Instant>,
-    /// Started after a `kill -9`, with nobody beside it.
     is_restart: bool,
 }
 
@@ -84,7 +68,6 @@ impl<'a> Round<'a> {
             is_done: false,
             faults: Vec::new(),
             ran: Vec::new(),
-            left: Vec::new(),
             log: String::new(),
         };
         (0..instances).for_each(|_| round.add_slot());
@@ -174,6 +157,10 @@ impl<'a> Round<'a> {
             self.retire(at, &instance, left);
             match left {
                 Left::Done => self.is_done = true,
+                // Later protections of a batch would hide that an earlier one failed: nobody is overtaken by itself.
+                Left::Fenced if self.still_holds(instance.pid()) => {
+                    return Err(self.said("an instance left as fenced, but nobody has taken over from it"));
+                }
                 Left::Fenced | Left::Busy => {}
                 Left::Killed | Left::Wrong(_) => {
                     return Err(self.said(&format!("an instance left in a wrong way, {left:?}")));
@@ -181,6 +168,13 @@ impl<'a> Round<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the job's row names this process; nobody can tell while the server is down.
+    fn still_holds(&self, pid: u32) -> bool {
+        let sql = format!("SELECT count(*) FROM telemetra.job WHERE holder LIKE 'process {pid} on %'");
+        let asked = connect(&self.database.address()).and_then(|mut client| client.query_one(&sql, &[]));
+        asked.is_ok_and(|row| row.get::<_, i64>(0) > 0)
     }
 
     fn spawn(&mut self, at: usize) {
@@ -199,8 +193,7 @@ impl<'a> Round<'a> {
         let ready_at = instance.said_at("the job is taken over");
         let is_restart = std::mem::take(&mut self.slots[at].is_restart);
         let (pid, spawned_at) = (instance.pid(), instance.spawned_at);
-        self.ran.push(Ran { pid, spawned_at, ready_at, is_restart });
-        self.left.push(left);
+        self.ran.push(Ran { pid, spawned_at, ready_at, is_restart, left });
         self.log += &format!("--- process {pid} in place {at}: {left:?}\n{}", instance.log());
     }
 
@@ -244,43 +237,10 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    fn tell(&self, report: &mut Report) {
-        let seen = self.watch.all();
+    /// Adds what was seen until now to the report.
+    pub(super) fn tell(&self, report: &mut Report) {
         report.rounds += 1;
         report.runs += self.ran.len() + self.slots.iter().filter(|slot| slot.instance.is_some()).count();
-        report.fenced += self.left.iter().filter(|left| **left == Left::Fenced).count();
-        report.busy += self.left.iter().filter(|left| **left == Left::Busy).count();
-        let last = seen.last().map_or((0, 0), |last| (last.last_batch, last.epoch));
-        (report.batches, report.epochs) = (report.batches + last.0, report.epochs + last.1);
-        for fault in &self.faults {
-            report.count(fault.kind);
-            let after = || seen.iter().filter(|seen| seen.at > fault.at);
-            let ends_epoch = fault.kind.ends_epoch();
-            if !fault.hits_holder {
-                continue;
-            }
-            let is_on = |epoch: i64| !ends_epoch || epoch > fault.epoch;
-            if let Some(next) = after().find(|seen| seen.last_batch > fault.batch && is_on(seen.epoch)) {
-                report.recovered.entry(fault.kind).or_default().push(next.at - fault.at);
-            }
-            let taken_over = after().find(|seen| seen.epoch > fault.epoch);
-            if let Some(next) = taken_over.filter(|_| ends_epoch && fault.others_wait) {
-                report.taken_over.entry(fault.kind).or_default().push(next.at - fault.at);
-            }
-        }
-        for ran in self.ran.iter().filter(|ran| ran.is_restart) {
-            let Some(first) = seen.iter().position(|seen| seen.pid == ran.pid) else { continue };
-            let before = first.checked_sub(1).map_or(0, |before| seen[before].last_batch);
-            let batch = seen[first..].iter().find(|seen| seen.pid == ran.pid && seen.last_batch > before);
-            let (Some(batch), Some(ready_at)) = (batch, ran.ready_at) else { continue };
-            // Another fault in between would be measured with it.
-            if self.faults.iter().any(|fault| (ran.spawned_at..batch.at).contains(&fault.at)) {
-                continue;
-            }
-            report.restarted.push(batch.at - ran.spawned_at);
-            report.restarted_to_epoch.push(seen[first].at - ran.spawned_at);
-            report.restarted_to_ready.push(ready_at - ran.spawned_at);
-            report.replayed.push(ready_at.saturating_duration_since(seen[first].at));
-        }
+        report.measure(&self.watch.all(), &self.faults, &self.ran);
     }
 }
