@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::settings::flags::{PipelineFlags, PlainFlags, StoreFlags};
+use crate::settings::flags::{ChatFlags, CommerceFlags, PlainFlags, StoreFlags};
 
 /// Live-stream chat events in, exact tables out.
 #[derive(Debug, Parser)]
@@ -51,6 +51,8 @@ pub enum Command {
 pub enum RunPipeline {
     /// Chat and viewer events to windows and moments
     Chat(RunArgs),
+    /// Shop events to unique, checked rows
+    Commerce(RunCommerceArgs),
 }
 
 /// Pipelines that have a generator.
@@ -77,7 +79,21 @@ pub struct RunArgs {
     pub accept_changed_meaning: bool,
     /// Settings.
     #[command(flatten)]
-    pub settings: PipelineFlags,
+    pub settings: ChatFlags,
+}
+
+/// `run commerce`.
+#[derive(Debug, Args)]
+pub struct RunCommerceArgs {
+    /// Read to the end of the input as it is now, print a report and leave
+    #[arg(long)]
+    pub once: bool,
+    /// With --once: print the report as JSON
+    #[arg(long, requires = "once")]
+    pub json: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub settings: CommerceFlags,
 }
 
 /// `check`.
@@ -91,7 +107,7 @@ pub struct CheckArgs {
     pub json: bool,
     /// Settings.
     #[command(flatten)]
-    pub settings: PipelineFlags,
+    pub settings: ChatFlags,
 }
 
 /// `migrate`.
@@ -206,7 +222,7 @@ pub struct DemoArgs {
     pub streams: u32,
     /// Settings.
     #[command(flatten)]
-    pub settings: PipelineFlags,
+    pub settings: ChatFlags,
 }
 
 #[cfg(test)]

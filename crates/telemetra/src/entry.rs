@@ -74,8 +74,11 @@ fn execute(cli: Cli, environment: Vec<(String, Option<String>)>) -> Exit {
 fn settings(cli: &Cli, environment: Vec<(String, Option<String>)>) -> Result<Settings, Faults> {
     let (flags, purpose, ignored): (_, _, &'static [&'static str]) = match &cli.command {
         Command::Demo(args) => (&args.settings.0, Purpose::Demo, demo::OWN_KEYS),
-        Command::Run { pipeline: RunPipeline::Chat(args) } => (&args.settings.0, Purpose::Pipeline, &[]),
-        Command::Check(args) => (&args.settings.0, Purpose::Pipeline, &[]),
+        Command::Run { pipeline: RunPipeline::Chat(args) } => (&args.settings.0, Purpose::Chat, &[]),
+        Command::Run { pipeline: RunPipeline::Commerce(args) } => {
+            (&args.settings.0, Purpose::Commerce, &[])
+        }
+        Command::Check(args) => (&args.settings.0, Purpose::Chat, &[]),
         Command::Generate { pipeline: GeneratePipeline::Chat(args) } => {
             (&args.settings.0, Purpose::Plain, &[])
         }
@@ -103,6 +106,9 @@ fn dispatch(command: Command, settings: Settings) -> anyhow::Result<Exit> {
         }
         Command::Generate { pipeline: GeneratePipeline::Chat(args) } => {
             generate::generate(&args, &signals::listen()?)
+        }
+        Command::Run { pipeline: RunPipeline::Commerce(args) } => {
+            (&args.settings.0, Purpose::Commerce, &[])
         }
         Command::Check(args) => check::check(&settings, args.sample, args.json),
         Command::Migrate(args) => migrate::migrate(&settings, &args),

@@ -84,7 +84,7 @@ pub(crate) fn settings(folder: &Path, store: &str, flags: &[&str]) -> anyhow::Re
         anyhow::bail!("not a run");
     };
     let layers = Layers { flags: args.settings.0, ..Layers::default() };
-    Ok(Settings::load(&layers, Purpose::Pipeline)?)
+    Ok(Settings::load(&layers, Purpose::Chat)?)
 }
 
 /// Polls and cuts the whole folder in batches of the engine's size; `poll` runs the index passes, `work` gets the

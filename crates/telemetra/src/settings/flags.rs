@@ -9,32 +9,42 @@ use super::{
     spec::{SPECS, Scope},
 };
 
-/// Settings given as flags, by key. `READS` adds those of commands that read input, `STORES` those of
-/// commands that open the store.
+/// Settings given as flags, by key. `CHAT` and `COMMERCE` add those of commands that read events of that pipeline,
+/// `STORES` those of commands that open the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Flags<const STORES: bool, const READS: bool>(pub Vec<(&'static str, String)>);
+pub struct Flags<const STORES: bool, const CHAT: bool, const COMMERCE: bool>(
+    pub Vec<(&'static str, String)>,
+);
 
-/// For commands that read input into the store.
-pub type PipelineFlags = Flags<true, true>;
+/// For commands that read chat into the store.
+pub type ChatFlags = Flags<true, true, false>;
+/// For commands that read shop events into the store.
+pub type CommerceFlags = Flags<true, false, true>;
 /// For commands that open the store only.
-pub type StoreFlags = Flags<true, false>;
-/// For commands that do neither.
-pub type PlainFlags = Flags<false, false>;
+pub type StoreFlags = Flags<true, false, false>;
+/// For commands that do none of it.
+pub type PlainFlags = Flags<false, false, false>;
 
-impl<const STORES: bool, const READS: bool> Flags<STORES, READS> {
+impl<const STORES: bool, const CHAT: bool, const COMMERCE: bool> Flags<STORES, CHAT, COMMERCE> {
     fn has(scope: Scope, key: &str) -> bool {
         match scope {
             Scope::Every => true,
             Scope::Store => STORES,
-            Scope::Pipeline => READS,
+            Scope::Pipeline => CHAT || COMMERCE,
+            Scope::Chat => CHAT,
+            Scope::Commerce => COMMERCE,
             // Known, so that asking for them is answered in words; hidden from the help.
-            Scope::Later => READS && matches!(key, "kafka" | "chat_topic" | "viewer_topic"),
+            Scope::Later => match key {
+                "kafka" => CHAT || COMMERCE,
+                "chat_topic" | "viewer_topic" => CHAT,
+                _ => false,
+            },
             Scope::Secret | Scope::Accepted => false,
         }
     }
 }
 
-impl<const STORES: bool, const READS: bool> Args for Flags<STORES, READS> {
+impl<const STORES: bool, const CHAT: bool, const COMMERCE: bool> Args for Flags<STORES, CHAT, COMMERCE> {
     fn augment_args(mut command: Command) -> Command {
         let defaults = defaults();
         for spec in SPECS.iter().filter(|spec| Self::has(spec.scope, spec.key)) {
@@ -53,7 +63,8 @@ impl<const STORES: bool, const READS: bool> Args for Flags<STORES, READS> {
     }
 }
 
-impl<const STORES: bool, const READS: bool> FromArgMatches for Flags<STORES, READS> {
+impl<const STORES: bool, const CHAT: bool, const COMMERCE: bool> FromArgMatches
+    for Flags<STORES, CHAT, COMMERCE> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let specs = SPECS.iter().filter(|spec| Self::has(spec.scope, spec.key));
         let given = specs.filter_map(|spec| {

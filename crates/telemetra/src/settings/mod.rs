@@ -30,6 +30,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use telemetra_connectors::postgres::Address;
 use telemetra_core::{
     chat::{Chat, sentiment::Sentiment},
+    commerce::{Commerce, Format, Zone},
     hash::hash64,
     limits,
     window::WindowSpec,
@@ -42,6 +43,10 @@ pub use validate::{Purpose, validate};
 
 /// Version of the rules by which records are decoded; part of the meaning.
 pub const DECODER_VERSION: u32 = 1;
+/// The same of shop events.
+pub const COMMERCE_DECODER_VERSION: u32 = 1;
+/// Shop events in a batch when the user sets no cap: two batches of whole rows are in memory at a time.
+pub const COMMERCE_BATCH_RECORDS: u64 = 50_000;
 
 /// All settings, valid.
 #[derive(Clone, Debug)]
@@ -52,8 +57,10 @@ pub struct Settings {
     pub job: Option<String>,
     /// Where events come from.
     pub inputs: Inputs,
-    /// What the numbers mean.
+    /// What chat's numbers mean.
     pub chat: ChatSettings,
+    /// Shop events: folders and zone.
+    pub commerce: CommerceSettings,
     /// How the data flows.
     pub flow: Flow,
     /// Address of the page; always loopback.
@@ -149,6 +156,21 @@ pub struct ChatSettings {
     pub sentiment: Sentiment,
 }
 
+/// Shop events: folders and zone.
+#[derive(Clone, Debug)]
+pub struct CommerceSettings {
+    /// Folder of CSV files.
+    pub input_dir: PathBuf,
+    /// Where files go once all of it is committed.
+    pub processed_dir: PathBuf,
+    /// Where refused records are exported to.
+    pub error_dir: PathBuf,
+    /// Folder of the metrics log.
+    pub log_dir: PathBuf,
+    /// Zone of events that name none.
+    pub timezone: Zone,
+}
+
 /// How the data flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
@@ -206,6 +228,22 @@ impl Settings {
         }
     }
 
+    /// The commerce pipeline's meaning, over folders of CSV.
+    pub fn commerce_logic(&self) -> Commerce {
+        Commerce { format: Format::Csv, timezone: self.commerce.timezone.clone() }
+    }
+
+    /// The engine's rules for commerce, which has no windows: what is said of them is not asked.
+    pub fn commerce_rules(&self, once: bool, started_at_ms: i64) -> Rules {
+        let records = self.flow.records_per_trigger.unwrap_or(COMMERCE_BATCH_RECORDS);
+        let meaning = hash64(self.commerce.meaning().as_bytes());
+        Rules {
+            records_per_trigger: Some(records),
+            meaning: format!("{meaning:016x}"),
+            ..self.rules(once, true, started_at_ms)
+        }
+    }
+
     /// The engine's rules. `once` reads on whatever the replay length is; `started_at_ms` is
     /// the wall clock as the instance started.
     pub fn rules(&self, once: bool, accept_changed_meaning: bool, started_at_ms: i64) -> Rules {
@@ -225,6 +263,17 @@ impl Settings {
             keep_late_files: self.inputs.late_files == LateFiles::Keep,
             replay_now_ms: started_at_ms,
         }
+    }
+}
+
+impl CommerceSettings {
+    /// As [`ChatSettings::meaning`]: a job whose zone changes goes on with the new one, since no record is read twice.
+    pub fn meaning(&self) -> String {
+        format!(
+            "commerce zone={} record_bytes={} decoder={COMMERCE_DECODER_VERSION}",
+            self.timezone.name(),
+            limits::RECORD_BYTES_MAX
+        )
     }
 }
 

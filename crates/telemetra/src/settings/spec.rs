@@ -11,9 +11,13 @@ pub enum Scope {
     Store,
     /// As `Store`, but never a flag: the process list shows those to everybody.
     Secret,
-    /// Commands that read input.
+    /// Commands that read input of either pipeline.
     Pipeline,
-    /// Recognised names of what this build cannot do yet: Kafka, commerce.
+    /// Commands that read chat.
+    Chat,
+    /// Commands that read shop events.
+    Commerce,
+    /// Recognised names of what this build cannot do yet: Kafka.
     Later,
     /// Names of the old jobs that are accepted and have no effect; a start-up line says so.
     Accepted,
@@ -44,7 +48,7 @@ const fn spec(
     Spec { key, env, scope, value, help }
 }
 
-use Scope::{Accepted, Every, Later, Pipeline, Secret, Store};
+use Scope::{Accepted, Chat, Commerce, Every, Later, Pipeline, Secret, Store};
 
 /// Every setting.
 #[rustfmt::skip]
@@ -66,27 +70,32 @@ pub const SPECS: &[Spec] = &[
     spec(Store, "postgres_ssl_cert", "POSTGRES_SSL_CERT", "FILE", "Our certificate, PEM, for servers that ask for one"),
     spec(Store, "postgres_ssl_key", "POSTGRES_SSL_KEY", "FILE", "Its key"),
     spec(Store, "postgres_allow_clear_password", "POSTGRES_ALLOW_CLEAR_PASSWORD", "BOOL", "Send the password unencrypted to another machine: true or false"),
-    spec(Pipeline, "chat_dir", "TELEMETRA_CHAT_DIR", "DIR", "Folder of chat events: JSON Lines, also .gz and .zst"),
-    spec(Pipeline, "viewer_dir", "TELEMETRA_VIEWER_DIR", "DIR", "Folder of viewer events"),
-    spec(Pipeline, "folder_order", "TELEMETRA_FOLDER_ORDER", "ORDER", "Order in which files are read: name or event-time"),
-    spec(Pipeline, "late_files", "TELEMETRA_LATE_FILES", "WHAT", "A file most of whose events would be late: halt or keep"),
+    spec(Chat, "chat_dir", "TELEMETRA_CHAT_DIR", "DIR", "Folder of chat events: JSON Lines, also .gz and .zst"),
+    spec(Chat, "viewer_dir", "TELEMETRA_VIEWER_DIR", "DIR", "Folder of viewer events"),
+    spec(Chat, "folder_order", "TELEMETRA_FOLDER_ORDER", "ORDER", "Order in which files are read: name or event-time"),
+    spec(Chat, "late_files", "TELEMETRA_LATE_FILES", "WHAT", "A file most of whose events would be late: halt or keep"),
+    spec(Commerce, "input_dir", "TELEMETRA_INPUT_DIR", "DIR", "Folder of shop events: CSV, also .gz and .zst"),
+    spec(Commerce, "processed_dir", "TELEMETRA_PROCESSED_DIR", "DIR", "Folder that files are moved to once all of it is committed"),
+    spec(Commerce, "error_dir", "TELEMETRA_ERROR_DIR", "DIR", "Folder of refused records, exported from quarantine"),
+    spec(Commerce, "log_dir", "TELEMETRA_LOG_DIR", "DIR", "Folder of streaming_metrics.log, one JSON line a batch"),
+    spec(Commerce, "event_timezone", "EVENT_TIMEZONE", "ZONE", "Time zone of shop events that name none, such as Europe/Berlin"),
     spec(Pipeline, "arrival", "TELEMETRA_ARRIVAL", "HOW", "How files get into a folder: settle or rename"),
     spec(Pipeline, "on_gap", "TELEMETRA_ON_GAP", "WHAT", "Records that the source no longer holds: halt or record"),
-    spec(Pipeline, "window_duration", "WINDOW_DURATION", "TIME", "Length of a window"),
-    spec(Pipeline, "slide_duration", "SLIDE_DURATION", "TIME", "Distance from one window to the next"),
-    spec(Pipeline, "watermark_delay", "WATERMARK_DELAY", "TIME", "How much later than others an event may come"),
-    spec(Pipeline, "max_future_skew", "MAX_FUTURE_SKEW", "TIME", "How far ahead of the clock an event may be stamped"),
-    spec(Pipeline, "idle_timeout", "IDLE_TIMEOUT", "TIME", "Silence after which a partition holds nobody up"),
-    spec(Pipeline, "anomaly_threshold", "ANOMALY_THRESHOLD", "Z", "z-score above which a window is a moment"),
-    spec(Pipeline, "sentiment_tokenizer", "SENTIMENT_TOKENIZER", "HOW", "How a message is cut: words or whitespace"),
-    spec(Pipeline, "sentiment_lexicon", "SENTIMENT_LEXICON", "FILE", "Words with weights in place of the built-in lists"),
+    spec(Chat, "window_duration", "WINDOW_DURATION", "TIME", "Length of a window"),
+    spec(Chat, "slide_duration", "SLIDE_DURATION", "TIME", "Distance from one window to the next"),
+    spec(Chat, "watermark_delay", "WATERMARK_DELAY", "TIME", "How much later than others an event may come"),
+    spec(Chat, "max_future_skew", "MAX_FUTURE_SKEW", "TIME", "How far ahead of the clock an event may be stamped"),
+    spec(Chat, "idle_timeout", "IDLE_TIMEOUT", "TIME", "Silence after which a partition holds nobody up"),
+    spec(Chat, "anomaly_threshold", "ANOMALY_THRESHOLD", "Z", "z-score above which a window is a moment"),
+    spec(Chat, "sentiment_tokenizer", "SENTIMENT_TOKENIZER", "HOW", "How a message is cut: words or whitespace"),
+    spec(Chat, "sentiment_lexicon", "SENTIMENT_LEXICON", "FILE", "Words with weights in place of the built-in lists"),
     spec(Pipeline, "trigger_interval", "TRIGGER_INTERVAL", "TIME", "Pause once everything has been read"),
     spec(Pipeline, "max_records_per_trigger", "MAX_OFFSETS_PER_TRIGGER", "N", "Records in one batch, or none for no cap"),
-    spec(Pipeline, "provisional_rows_max", "PROVISIONAL_ROWS_MAX", "N", "Rows of open windows that one batch writes"),
-    spec(Pipeline, "replay_records_max", "REPLAY_RECORDS_MAX", "N", "Most records to read again after a restart"),
+    spec(Chat, "provisional_rows_max", "PROVISIONAL_ROWS_MAX", "N", "Rows of open windows that one batch writes"),
+    spec(Chat, "replay_records_max", "REPLAY_RECORDS_MAX", "N", "Most records to read again after a restart"),
     spec(Pipeline, "retry_delay_seconds", "RETRY_DELAY_SECONDS", "SECONDS", "First pause before a failed step is tried again"),
     spec(Pipeline, "workers", "TELEMETRA_WORKERS", "N", "Threads that read and fold, or auto"),
-    spec(Pipeline, "open_bytes_max", "TELEMETRA_OPEN_BYTES_MAX", "SIZE", "Memory that open windows may take"),
+    spec(Chat, "open_bytes_max", "TELEMETRA_OPEN_BYTES_MAX", "SIZE", "Memory that open windows may take"),
     spec(Pipeline, "http", "TELEMETRA_HTTP", "ADDR", "Loopback address at which the page is served"),
     spec(Later, "kafka", "KAFKA_BOOTSTRAP_SERVERS", "HOST:PORT", ""),
     spec(Later, "chat_topic", "TELEMETRA_CHAT_TOPIC", "TOPIC", ""),
@@ -94,8 +103,7 @@ pub const SPECS: &[Spec] = &[
     spec(Later, "kafka_starting_offsets", "KAFKA_STARTING_OFFSETS", "WHERE", ""),
     spec(Later, "kafka_security_protocol", "KAFKA_SECURITY_PROTOCOL", "NAME", ""),
     spec(Later, "kafka_sasl_mechanism", "KAFKA_SASL_MECHANISM", "NAME", ""),
-    spec(Later, "max_files_per_trigger", "MAX_FILES_PER_TRIGGER", "N", ""),
-    spec(Later, "event_timezone", "EVENT_TIMEZONE", "ZONE", ""),
+    spec(Accepted, "max_files_per_trigger", "MAX_FILES_PER_TRIGGER", "N", "accepted without effect: a batch is bounded by records and bytes, however many files they lie in"),
     spec(Accepted, "max_retries", "MAX_RETRIES", "N", "accepted without effect: what can be retried is retried until you stop it"),
     spec(Accepted, "checkpoint_location", "CHECKPOINT_LOCATION", "DIR", "accepted without effect: the store is the checkpoint"),
 ];

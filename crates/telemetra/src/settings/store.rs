@@ -24,7 +24,7 @@ impl Judge {
     /// The store; what stands in for a wrong one is never used, since there is a fault then.
     pub(super) fn store(&mut self, purpose: Purpose) -> Store {
         let raw = self.values.get("store").cloned().expect("the store has a default");
-        let opens = matches!(purpose, Purpose::Store | Purpose::Pipeline);
+        let opens = matches!(purpose, Purpose::Store | Purpose::Chat | Purpose::Commerce);
         let by_name =
             if opens && matches!(raw.origin, Origin::Default(_)) { self.postgres_by_name() } else { None };
         let (address, origin) = match by_name {

@@ -30,7 +30,7 @@ fn layers(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: Option<&Pa
 }
 
 fn load(flags: &[(&'static str, &str)], env: &[(&str, &str)]) -> Result<Settings, Faults> {
-    Settings::load(&layers(flags, env, None), Purpose::Pipeline)
+    Settings::load(&layers(flags, env, None), Purpose::Chat)
 }
 
 fn sqlite(path: &str) -> Place {
@@ -67,7 +67,7 @@ fn flag_beats_environment_beats_file_beats_default() {
         &[("SLIDE_DURATION", "4s"), ("WINDOW_DURATION", "40 seconds"), ("TRIGGER_INTERVAL", "")],
         Some(&path),
     );
-    let settings = Settings::load(&all, Purpose::Pipeline).expect("valid");
+    let settings = Settings::load(&all, Purpose::Chat).expect("valid");
     assert_eq!(settings.chat.window.slide_ms(), 2_000, "flag");
     assert_eq!(settings.chat.window.length_ms(), 40_000, "environment");
     assert_eq!(settings.flow.idle_timeout_ms, 7_000, "file");
@@ -113,7 +113,7 @@ fn all_faults_stand_in_one_message_each_with_its_source() {
         &[("WINDOW_DURATION", "10"), ("TELEMETRA_STOER", "sqlite:x"), ("LOG_LEVEL", "loud=very")],
         Some(&path),
     );
-    let faults = Settings::load(&all, Purpose::Pipeline).expect_err("faults");
+    let faults = Settings::load(&all, Purpose::Chat).expect_err("faults");
     let message = faults.to_string();
     let file = path.display();
     for part in [
@@ -136,10 +136,10 @@ fn all_faults_stand_in_one_message_each_with_its_source() {
 #[test]
 fn broken_toml_and_missing_files_are_faults_with_a_place() {
     let (_folder, path) = config("idle_timeout = '5s'\nstore = \n");
-    let result = Settings::load(&layers(&[("chat_dir", "in")], &[], Some(&path)), Purpose::Pipeline);
+    let result = Settings::load(&layers(&[("chat_dir", "in")], &[], Some(&path)), Purpose::Chat);
     assert!(origins(result)[0].contains(":2"));
     let nowhere = Path::new("no/such/telemetra.toml");
-    let result = Settings::load(&layers(&[("chat_dir", "in")], &[], Some(nowhere)), Purpose::Pipeline);
+    let result = Settings::load(&layers(&[("chat_dir", "in")], &[], Some(nowhere)), Purpose::Chat);
     assert!(result.expect_err("a fault").to_string().contains("cannot be read"));
 }
 

@@ -10,12 +10,13 @@ use std::{
 use telemetra_connectors::sqlite::JOB_NAME_BYTES_MAX;
 use telemetra_core::{
     chat::sentiment::{Lexicon, Sentiment, Tokenizer},
+    commerce::Zone,
     window::WindowSpec,
 };
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    Arrival, ChatSettings, Flow, FolderOrder, Inputs, LateFiles, LogSettings, Settings,
+    Arrival, ChatSettings, CommerceSettings, Flow, FolderOrder, Inputs, LateFiles, LogSettings, Settings,
     fault::{Fault, Faults, Origin},
     layers::{Overlaid, Values},
     parse::{self, Wrong},
@@ -43,8 +44,10 @@ pub enum Purpose {
     Plain,
     /// The store is opened.
     Store,
-    /// Input is read: at least one folder must be named.
-    Pipeline,
+    /// Chat is read: at least one folder must be named.
+    Chat,
+    /// Shop events are read.
+    Commerce,
     /// Folders are the command's own.
     Demo,
 }
@@ -61,6 +64,7 @@ pub fn validate(overlaid: Overlaid, purpose: Purpose) -> Result<Settings, Faults
         job: judge.get("job", job_name),
         inputs: judge.inputs(purpose),
         chat: judge.chat(),
+        commerce: judge.commerce(purpose),
         flow: judge.flow(),
         http: judge.get("http", loopback),
         log: LogSettings {
@@ -124,7 +128,7 @@ impl Judge {
             arrival: self.one_of("arrival", &[("settle", Arrival::Settle), ("rename", Arrival::Rename)]),
         };
         let folders = inputs.chat_dir.is_some() || inputs.viewer_dir.is_some();
-        if purpose == Purpose::Pipeline {
+        if purpose == Purpose::Chat {
             self.kafka(folders);
             let asked = ["kafka", "chat_topic", "viewer_topic", "chat_dir", "viewer_dir"];
             if !asked.iter().any(|key| self.values.contains_key(*key)) {
@@ -158,6 +162,31 @@ impl Judge {
             let what = "asks for Kafka; this build reads folders only";
             self.fault(key, what, "name folders instead: --chat-dir DIR, --viewer-dir DIR");
         }
+    }
+
+    fn commerce(&mut self, purpose: Purpose) -> CommerceSettings {
+        let commerce = CommerceSettings {
+            input_dir: self.or("input_dir", PathBuf::new(), path),
+            processed_dir: self.or("processed_dir", PathBuf::new(), path),
+            error_dir: self.or("error_dir", PathBuf::new(), path),
+            log_dir: self.or("log_dir", PathBuf::new(), path),
+            timezone: self.or("event_timezone", Zone::default(), zone),
+        };
+        if purpose == Purpose::Commerce {
+            // The old job's environment names Kafka too; a folder always has a default here.
+            if let Some(raw) = self.values.get("kafka")
+                && !matches!(raw.origin, Origin::Env(_))
+            {
+                let what = "asks for Kafka; this build reads folders only";
+                self.fault("kafka", what, "name a folder instead: --input-dir DIR");
+            }
+            for (key, dir) in [("processed_dir", &commerce.processed_dir), ("error_dir", &commerce.error_dir)] {
+                if *dir == commerce.input_dir {
+                    self.fault(key, "is the folder that is read, too", "give it a folder of its own");
+                }
+            }
+        }
+        commerce
     }
 
     fn chat(&mut self) -> ChatSettings {
@@ -226,6 +255,11 @@ fn job_name(text: &str) -> Result<String, Wrong> {
 
 fn path(text: &str) -> Result<PathBuf, Wrong> {
     if text.is_empty() { Err(("is empty".into(), "name a folder".into())) } else { Ok(PathBuf::from(text)) }
+}
+
+fn zone(text: &str) -> Result<Zone, Wrong> {
+    let next = || "name a zone of the IANA database, such as UTC or Europe/Berlin".to_owned();
+    Zone::named(text).ok_or_else(|| (format!("`{}` is no time zone", text.escape_debug()), next()))
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, Wrong> {
