@@ -11,14 +11,17 @@
 //! The invariant: an offset that was handed out names the same record for good. It rests on pieces that never
 //! change place once they were begun, and on fingerprints that are compared before a file is read again.
 
+mod csv;
 mod cut;
 mod decompress;
 mod entry;
 mod fingerprint;
+mod format;
 mod index;
 mod intake;
 pub mod limits;
 mod lines;
+mod pass;
 mod reader;
 mod records;
 mod report;
@@ -32,6 +35,7 @@ mod stamp;
 mod tests;
 pub mod write;
 
+pub use format::{CsvRules, Format};
 pub use report::{Duplicate, Report};
 pub use settle::Arrival;
 pub use source::{FolderInput, FolderOptions, FolderOrder, FolderSource, Reporter};

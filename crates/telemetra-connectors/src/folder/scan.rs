@@ -27,6 +27,11 @@ pub(crate) fn is_ignored(name: &[u8]) -> bool {
     matches!(name.first(), None | Some(b'.' | b'_')) || ends(b".tmp") || ends(b".part") || ends(b"._COPYING_")
 }
 
+/// Whether a recorded name is that of an entry of the folder itself.
+pub(crate) fn is_plain(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\0'])
+}
+
 /// Lists a folder. Sub-folders, symbolic links, FIFOs, sockets and devices are left out.
 ///
 /// # Errors

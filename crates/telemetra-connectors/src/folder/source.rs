@@ -18,6 +18,7 @@ use telemetra_engine::{
 use super::{
     cut::cut,
     entry::{Entries, State},
+    format::Format,
     intake::{Folder, unread},
     limits::{AHEAD_BYTES, AHEAD_RECORDS, LISTED_MAX},
     reader::{FolderReader, Kept},
@@ -46,8 +47,10 @@ pub enum FolderOrder {
 }
 
 /// How folders are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct FolderOptions {
+    /// What the files hold.
+    pub format: Format,
     /// How files arrive.
     pub arrival: Arrival,
     /// In which order they are read.
@@ -69,6 +72,7 @@ impl Default for FolderOptions {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let (arrival, order) = (Arrival::default(), FolderOrder::default());
         FolderOptions {
+            format: Format::Lines,
             arrival,
             order,
             once: false,
@@ -79,7 +83,7 @@ impl Default for FolderOptions {
     }
 }
 
-/// One or more folders of JSON Lines.
+/// One or more folders of files of records.
 pub struct FolderSource {
     inputs: Vec<Input>,
     /// By number of the input.
@@ -116,6 +120,7 @@ impl FolderSource {
         let folder = |path: &PathBuf| Folder {
             path: path.clone(),
             rule,
+            format: options.format,
             order: options.order,
             ahead_records: options.ahead_records.max(1),
             ahead_bytes: options.ahead_bytes.max(1),
@@ -125,6 +130,7 @@ impl FolderSource {
             next_partition: 1,
             heads: HashMap::new(),
             contents: HashSet::new(),
+            last_head: None,
             duplicates: Newest::default(),
             indexed_bytes: reporter.indexed_bytes.clone(),
         };
@@ -278,7 +284,7 @@ impl Source for FolderSource {
             )));
         };
         let kept = &self.kept[usize::from(partition.input)];
-        Ok(Box::new(FolderReader::new(&folder.path, kept, sequence.holding(&range), range)))
+        Ok(Box::new(FolderReader::new(&folder.path, folder.format, kept, sequence.holding(&range), range)))
     }
 
     fn segments(&self, partition: PartitionId, range: Range<Offset>) -> Vec<Segment> {

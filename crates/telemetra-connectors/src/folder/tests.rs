@@ -44,7 +44,7 @@ impl Bench {
     fn with(options: FolderOptions) -> Bench {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut bench =
-            Bench { source: source_of(dir.path().into(), options), dir, options, now_ms: 1_000_000 };
+            Bench { source: source_of(dir.path().into(), options.clone()), dir, options, now_ms: 1_000_000 };
         bench.source.resume(&[]).expect("nothing to resume");
         bench
     }
@@ -124,7 +124,7 @@ impl Bench {
 
     /// Another process takes up what this one recorded.
     fn restart(&mut self, positions: &[Resume]) {
-        self.source = source_of(self.dir.path().into(), self.options);
+        self.source = source_of(self.dir.path().into(), self.options.clone());
         self.source.resume(positions).expect("resumed");
     }
 
