@@ -21,7 +21,9 @@ use super::{
     format::Format,
     index::{Budget, Indexed, Job, Refusal, begins_with, index_all},
     pass::Section,
+    processed::Processed,
     report::{Duplicate, Newest},
+    scan::shown,
     sequence::{Body, Missing, Piece, Sequence},
     settle::{Rule, Waiting},
     source::FolderOrder,
@@ -71,6 +73,14 @@ pub(crate) struct Folder {
     pub(crate) last_head: Option<Arc<[u8]>>,
     /// Files that held what another one held.
     pub(crate) duplicates: Newest<Duplicate>,
+    /// Where files go that are done.
+    pub(crate) processed: Option<Processed>,
+    /// Time of the last poll, milliseconds since the Unix epoch.
+    pub(crate) polled_ms: i64,
+    /// Files found to hold no record.
+    pub(crate) empty_count: u64,
+    /// Files that were taken in as one record.
+    pub(crate) faulty_count: u64,
     /// Decoded bytes indexed so far, by all passes.
     pub(crate) indexed_bytes: Arc<AtomicU64>,
 }
@@ -88,7 +98,7 @@ impl Folder {
             .filter(|piece| piece.body.has_failed());
         let suspects: HashSet<_> = failed.map(|piece| piece.body.at.clone()).collect();
         let lost = self.entries.look(&self.path, self.rule, &suspects, now_ms).map_err(|error| {
-            let what = format!("reading the folder {}", self.path.display());
+            let what = format!("reading the folder {}", shown(&self.path));
             SourceError::Retry { what, source: Box::new(error) }
         })?;
         self.sequences.values_mut().for_each(Sequence::unpin_failed);
@@ -96,6 +106,7 @@ impl Folder {
         self.release(&lost, &suspects);
         // A file whose old content was read to its end is indexed twice: as grown, then as new.
         while self.index_ahead(now_ms)? {}
+        self.put_away_all(now_ms);
         Ok(())
     }
 
@@ -294,6 +305,7 @@ impl Folder {
         added: &mut Vec<(Option<u32>, Body)>,
     ) -> State {
         let Some(last) = indexed.sections.last().filter(|section| section.records > 0) else {
+            self.empty_count += 1;
             return State::Empty;
         };
         let content = (last.bytes.end, last.fingerprint);
@@ -301,6 +313,7 @@ impl Folder {
             return self.take_copy(name, content, &indexed);
         }
         self.contents.insert(content);
+        self.faulty_count += u64::from(indexed.fault.is_some());
         let (first_end, end) = (content.0, content.0);
         self.heads.insert(name.clone(), Head { partition: 0, first_end, end, fingerprint: content.1 });
         let section = indexed.sections.pop().expect("it was looked at above");
@@ -321,7 +334,7 @@ impl Folder {
         let content = (section.bytes.end, section.fingerprint);
         self.heads.insert(name.clone(), Head { end: content.0, fingerprint: content.1, ..head });
         if !self.contents.insert(content) {
-            self.list_duplicate(name, content);
+            self.list_duplicate(name, content.0);
             return State::Duplicate(content);
         }
         self.share_head(&mut indexed);
@@ -350,13 +363,14 @@ impl Folder {
             }
             return State::Taken;
         }
-        self.list_duplicate(name, content);
+        self.list_duplicate(name, content.0);
         State::Duplicate(content)
     }
 
-    fn list_duplicate(&mut self, name: &str, content: Content) {
-        let file = self.path.join(name).display().to_string();
-        self.duplicates.push(Duplicate { file, bytes: content.0 });
+    /// Counts a file that holds `bytes` decoded bytes which another one held.
+    pub(crate) fn list_duplicate(&mut self, name: &str, bytes: u64) {
+        let file = shown(&self.path.join(name));
+        self.duplicates.push(Duplicate { file, bytes });
     }
 
     /// Brings the pieces of the file named `old` up to an index pass that found them under the name `at`.
@@ -391,12 +405,11 @@ impl Folder {
             for piece in unread(sequence).filter(|piece| piece.body.at == *name && piece.missing.is_none()) {
                 if piece.first < sequence.next {
                     let (path, first, end, next) =
-                        (self.path.join(&**name), piece.first, piece.end(), sequence.next);
+                        (shown(&self.path.join(&**name)), piece.first, piece.end(), sequence.next);
                     return Err(SourceError::Halt(format!(
-                        "{} has other content, but of its records (offsets {first} to {end} of partition \
+                        "{path} has other content, but of its records (offsets {first} to {end} of partition \
                          {partition}) only those before {next} were read: put the old file back, or remove it and \
-                         start with the gap recorded",
-                        path.display()
+                         start with the gap recorded"
                     )));
                 }
                 is_in_doubt = true;

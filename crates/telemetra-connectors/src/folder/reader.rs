@@ -21,6 +21,7 @@ use super::{
     format::Format,
     limits::DECODERS_KEPT,
     records::Records,
+    scan::shown,
     sequence::{Body, Piece},
     stamp::Stamp,
 };
@@ -210,7 +211,7 @@ impl Drop for FolderReader {
 
 fn changed(folder: &Path, body: &Body) -> SourceError {
     body.failed.store(true, Ordering::Relaxed);
-    SourceError::Changed(format!("{} changed while it was read", folder.join(&*body.at).display()))
+    SourceError::Changed(format!("{} changed while it was read", shown(&folder.join(&*body.at))))
 }
 
 fn failed(folder: &Path, body: &Body, error: io::Error) -> SourceError {
@@ -218,6 +219,6 @@ fn failed(folder: &Path, body: &Body, error: io::Error) -> SourceError {
     if is_gone || error.raw_os_error().is_none() {
         return changed(folder, body);
     }
-    let what = format!("reading {}", folder.join(&*body.at).display());
+    let what = format!("reading {}", shown(&folder.join(&*body.at)));
     SourceError::Retry { what, source: Box::new(error) }
 }

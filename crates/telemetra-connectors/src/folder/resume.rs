@@ -17,7 +17,7 @@ use super::{
     index::{Budget, Indexed, Job, Refusal, index_all},
     intake::{Folder, Head},
     pass::Section,
-    scan::is_plain,
+    scan::{is_plain, shown},
     sequence::{Body, Missing, Piece, Sequence},
     stamp::Stamp,
 };
@@ -87,7 +87,7 @@ impl Folder {
         if !wanted.is_empty() {
             // A folder that is away is waited for: its files are not gone.
             std::fs::read_dir(&self.path).map_err(|error| {
-                let what = format!("reading the folder {}", self.path.display());
+                let what = format!("reading the folder {}", shown(&self.path));
                 SourceError::Retry { what, source: Box::new(error) }
             })?;
         }
@@ -205,7 +205,7 @@ fn piece(recorded: &Recorded<'_>, before: Option<Fingerprint>, indexed: Option<&
 /// Judges why a recorded file was not indexed: it is no longer what it was, which makes a gap, or it may be
 /// found so at another try.
 fn judge_refusal(file: &Path, refusal: Refusal) -> Result<(), SourceError> {
-    let what = || format!("reading {}", file.display());
+    let what = || format!("reading {}", shown(file));
     match refusal {
         Refusal::Vanished | Refusal::Unfit(_) => Ok(()),
         // What is recorded of a file that is being appended to is still there.

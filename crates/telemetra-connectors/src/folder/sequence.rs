@@ -238,12 +238,12 @@ impl Sequence {
         removed
     }
 
-    /// Takes note of a commit and drops the pieces that are not read again.
-    pub(crate) fn committed(&mut self, replay: Offset, next: Offset) {
+    /// Takes note of a commit and drops the pieces that are not read again. Returns the names of their files.
+    pub(crate) fn committed(&mut self, replay: Offset, next: Offset) -> Vec<Arc<str>> {
         self.replay = self.replay.max(replay);
         self.next = self.next.max(next);
         let dropped = self.pieces.partition_point(|piece| piece.end() <= self.replay);
-        self.pieces.drain(..dropped);
+        self.pieces.drain(..dropped).map(|piece| piece.body.at.clone()).collect()
     }
 
     /// Ranges that are needed and missing, ascending.
