@@ -240,7 +240,7 @@ impl Folder {
     }
 
     /// Judges what an index pass found of a file. Whether the file must be indexed once more.
-    fn take_in(
+    pub(crate) fn take_in(
         &mut self,
         name: &Arc<str>,
         outcome: Result<Indexed, Refusal>,

@@ -160,7 +160,7 @@ impl Pass {
                 let rest = &self.buffer[..self.carried];
                 csv.count(rest, self.byte - self.carried as u64, true, &mut self.points);
                 self.carried = 0;
-                (csv.end_section(self.begin, &mut self.points), csv.lines)
+                (csv.end_section(self.begin, self.line, &mut self.points), csv.lines)
             }
         };
         let next = Point { byte: self.byte, line: lines + 1, record: 0 };
@@ -212,14 +212,14 @@ impl CsvCounter {
         bytes.len()
     }
 
-    /// Records of the section that began at byte `begin`; the next one's count from 0.
-    fn end_section(&mut self, begin: u64, points: &mut Vec<Point>) -> u64 {
+    /// Records of the section that began at byte `begin` on `line`; the next one's count from 0.
+    fn end_section(&mut self, begin: u64, line: u64, points: &mut Vec<Point>) -> u64 {
         self.splitter = Splitter::new(RECORD_BYTES_MAX);
         let records = std::mem::take(&mut self.records);
         if self.fault.is_none() {
             return records;
         }
-        *points = vec![Point { byte: begin, line: self.lines + 1, record: 0 }];
+        *points = vec![Point { byte: begin, line, record: 0 }];
         1
     }
 }

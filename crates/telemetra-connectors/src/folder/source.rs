@@ -93,7 +93,7 @@ impl Default for FolderOptions {
 pub struct FolderSource {
     inputs: Vec<Input>,
     /// By number of the input.
-    folders: Vec<Option<Folder>>,
+    pub(super) folders: Vec<Option<Folder>>,
     kept: Vec<Kept>,
     once: bool,
     reporter: Reporter,

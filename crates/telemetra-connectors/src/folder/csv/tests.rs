@@ -9,16 +9,16 @@ pub(crate) type Found = (u64, usize, Vec<u8>, bool);
 
 /// Splits a whole text byte by byte, as the table of `csv` says.
 pub(crate) fn naive(text: &[u8], bytes_max: usize) -> Vec<Found> {
-    let (mut found, mut start) = (Vec::new(), 0);
+    let (mut found, mut start, mut line) = (Vec::new(), 0, 1);
     while start < text.len() {
         let (end, next) = naive_record(&text[start..], bytes_max);
         let whole = &text[start..start + end];
         let is_cut = end > bytes_max;
         // Blank is one line of white space that is no longer than a record may be.
         if is_cut || !whole.iter().all(|byte| b" \t\n\r\x0b\x0c".contains(byte)) {
-            let line = 1 + text[..start].iter().filter(|&&byte| byte == b'\n').count() as u64;
             found.push((line, start, whole[..end.min(bytes_max)].to_vec(), is_cut));
         }
+        line += text[start..start + next].iter().filter(|&&byte| byte == b'\n').count() as u64;
         start += next;
     }
     found
