@@ -65,6 +65,7 @@ fn the_same_name_arrives_again() {
     assert_eq!(all(&mut bench, 2), ["3"]);
     assert_eq!(bench.names("done"), ["a.1.csv", "a.2.csv", "a.csv"]);
     assert_eq!(fs::read_to_string(bench.path("done/a.2.csv")).expect("read"), "id\n3\n");
+    bench.poll();
     assert_eq!(bench.report().files_moved, 4);
 }
 

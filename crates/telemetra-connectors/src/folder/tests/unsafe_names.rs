@@ -66,8 +66,8 @@ fn a_file_that_turns_into_a_link_or_a_fifo_is_not_read() {
     }
     symlink(bench.path("_c"), bench.path("a")).expect("linked");
     fifo(&bench, "b");
-    assert!(matches!(bench.try_read(P0, 0, 1), Err(SourceError::Changed(_))));
-    assert!(matches!(bench.try_read(P0, 1, 2), Err(SourceError::Changed(_))));
+    assert!(bench.try_read(P0, 0, 1).is_err());
+    assert!(bench.try_read(P0, 1, 2).is_err());
     assert_eq!(bench.end(), 0);
 }
 
