@@ -30,7 +30,7 @@ fn utf_16_bom_or_a_tenth_of_nul_bytes_is_a_fault_of_the_file() {
         |text: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> { text.encode_utf16().flat_map(bytes).collect() };
     check(
         wide("\u{feff}id\n1\n", u16::to_be_bytes),
-        &["1 0..12 \u{fffd}\u{fffd}\0i\0d\0\n\01\0\n!encoding_utf16"],
+        &["1 0..12 \u{fffd}\u{fffd}\0i\0d\0\n\x001\0\n!encoding_utf16"],
     );
     check(wide("\u{feff}名\n", u16::to_le_bytes), &["1 0..6 \u{fffd}\u{fffd}\rT\n\0!encoding_utf16"]);
     let bench = check(wide("id\n", u16::to_le_bytes), &["1 0..6 i\0d\0\n\0!encoding_utf16"]);
