@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use telemetra_engine::ids::Offset;
 
-use super::{index::Point, sequence::Piece};
+use super::{pass::Point, sequence::Piece};
 
 /// A record boundary and how many decoded bytes lie before it, counted from some common place.
 type Border = (Offset, u64);

@@ -86,8 +86,8 @@ pub(crate) struct Entries {
     pub(crate) trusted: HashMap<Arc<str>, (u64, i64)>,
     /// No name is taken in any more.
     pub(crate) is_frozen: bool,
-    /// Names that are not UTF-8, as they can be printed.
-    pub(crate) not_utf8: Vec<String>,
+    /// What is passed over for what it is, as it can be printed, and why.
+    pub(crate) refused: Vec<(String, &'static str)>,
     hidden: HashSet<u64>,
     looks: u64,
     turn: usize,
@@ -117,7 +117,7 @@ impl Entries {
             self.all.keys().map(|name| (name.to_string(), 0)).collect()
         } else {
             let listing = scan::list(folder)?;
-            self.not_utf8 = listing.not_utf8;
+            self.refused = listing.refused;
             arrived = std::mem::replace(&mut self.hidden, listing.hidden);
             listing.files
         };

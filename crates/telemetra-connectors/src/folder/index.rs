@@ -5,7 +5,6 @@
 
 use std::{
     io,
-    ops::Range,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -13,39 +12,14 @@ use std::{
     },
 };
 
-use memchr::memchr_iter;
-
 use super::{
     decompress::{Decoder, fill, is_corrupt},
     fingerprint::{Fingerprint, Fingerprinter},
+    format::Format,
     limits::{DECODED_BYTES_MAX, POINT_BYTES, RATIO_FREE_BYTES, RATIO_MAX},
-    lines::{BOM, LineCounter},
+    pass::{Pass, Section},
     stamp::Stamp,
 };
-
-/// A place at which a line begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Point {
-    /// Decoded byte in the file.
-    pub(crate) byte: u64,
-    /// Physical line, from 1.
-    pub(crate) line: u64,
-    /// Records of the section before it.
-    pub(crate) record: u64,
-}
-
-/// A run of a file's decoded bytes: the whole file, or what was added to one that grew.
-#[derive(Debug)]
-pub(crate) struct Section {
-    /// Decoded bytes.
-    pub(crate) bytes: Range<u64>,
-    /// Records in it.
-    pub(crate) records: u64,
-    /// Fingerprint of `[0, bytes.end)`.
-    pub(crate) fingerprint: Fingerprint,
-    /// Places to begin reading, ascending, the section's own beginning first.
-    pub(crate) points: Vec<Point>,
-}
 
 /// A file that was read whole.
 #[derive(Debug)]
@@ -54,6 +28,10 @@ pub(crate) struct Indexed {
     pub(crate) stamp: Stamp,
     /// Whether going to a byte means decoding all before it.
     pub(crate) is_compressed: bool,
+    /// Its first record, where that names the columns.
+    pub(crate) head: Option<Arc<[u8]>>,
+    /// Code of a fault of the whole file: each section is then one record.
+    pub(crate) fault: Option<Arc<str>>,
     /// One section per boundary that the file reaches, and one for what follows, unless nothing does.
     pub(crate) sections: Vec<Section>,
 }
@@ -84,17 +62,22 @@ impl From<io::Error> for Refusal {
 ///
 /// # Errors
 /// See [`Refusal`].
-pub(crate) fn index(path: &Path, boundaries: &[u64], done: &AtomicU64) -> Result<Indexed, Refusal> {
+pub(crate) fn index(
+    path: &Path,
+    format: Format,
+    boundaries: &[u64],
+    done: &AtomicU64,
+) -> Result<Indexed, Refusal> {
     let (mut decoder, stamp) = Decoder::open(path)?;
     let is_compressed = decoder.is_compressed();
-    let mut pass = Pass::default();
-    let is_new = boundaries.is_empty();
+    let mut pass = Pass::new(format);
+    // What was begun is read on: of a known file of lines this block may be a part of the one judged first.
+    let is_judged = boundaries.is_empty() && matches!(format, Format::Lines);
     let mut boundaries = boundaries.iter().copied().filter(|&byte| byte > 0).peekable();
-    let mut buffer = vec![0; POINT_BYTES];
     loop {
         let room =
             boundaries.peek().map_or(POINT_BYTES as u64, |end| end - pass.byte).min(POINT_BYTES as u64);
-        let held = match fill(&mut decoder, &mut buffer[..room as usize]) {
+        let held = match fill(&mut decoder, pass.room(room as usize)) {
             Err(error) if is_compressed && is_corrupt(&error) => {
                 let byte = pass.byte;
                 return Err(Refusal::Unfit(format!(
@@ -103,11 +86,11 @@ pub(crate) fn index(path: &Path, boundaries: &[u64], done: &AtomicU64) -> Result
             }
             held => held?,
         };
-        // What was begun is read on: of a known file this block may be a part of the one judged first.
-        if is_new && pass.byte == 0 {
-            judge_encoding(&buffer[..held])?;
+        if is_judged && pass.byte == 0 && pass.encoding_fault(held).is_some() {
+            let hint = "the file seems to be UTF-16: convert it to UTF-8 to have it read";
+            return Err(Refusal::Unfit(format!("ENCODING_UTF16: {hint}")));
         }
-        pass.take(&buffer[..held]);
+        pass.take(held);
         done.fetch_add(held as u64, Ordering::Relaxed);
         if is_compressed {
             judge_size(pass.byte, stamp.size)?;
@@ -124,7 +107,8 @@ pub(crate) fn index(path: &Path, boundaries: &[u64], done: &AtomicU64) -> Result
     if decoder.stamp()? != stamp {
         return Err(Refusal::Touched);
     }
-    Ok(Indexed { stamp, is_compressed, sections: pass.sections })
+    let (head, fault) = pass.whole();
+    Ok(Indexed { stamp, is_compressed, head, fault, sections: pass.sections })
 }
 
 /// Whether a file's first `end` decoded bytes have this fingerprint; one that cannot be read now may have.
@@ -148,16 +132,6 @@ pub(crate) fn begins_with(path: &Path, end: u64, fingerprint: Fingerprint) -> bo
     begins().unwrap_or_else(|error| !is_corrupt(&error) && error.kind() != io::ErrorKind::NotFound)
 }
 
-/// Refuses a file in UTF-16 as a whole: it has a byte order mark, or NUL bytes beside its ASCII characters.
-fn judge_encoding(block: &[u8]) -> Result<(), Refusal> {
-    let has_mark = block.starts_with(b"\xff\xfe") || block.starts_with(b"\xfe\xff");
-    if has_mark || memchr_iter(0, block).count() > block.len() / 10 {
-        let hint = "the file seems to be UTF-16: convert it to UTF-8 to have it read";
-        return Err(Refusal::Unfit(format!("ENCODING_UTF16: {hint}")));
-    }
-    Ok(())
-}
-
 /// Refuses what expands beyond reason.
 fn judge_size(decoded: u64, stored: u64) -> Result<(), Refusal> {
     if decoded > DECODED_BYTES_MAX || (decoded > RATIO_FREE_BYTES && decoded / RATIO_MAX > stored) {
@@ -167,48 +141,6 @@ fn judge_size(decoded: u64, stored: u64) -> Result<(), Refusal> {
         )));
     }
     Ok(())
-}
-
-/// An index pass under way.
-struct Pass {
-    byte: u64,
-    begin: u64,
-    counter: LineCounter,
-    hash: Fingerprinter,
-    points: Vec<Point>,
-    sections: Vec<Section>,
-}
-
-impl Default for Pass {
-    fn default() -> Pass {
-        let points = vec![Point { byte: 0, line: 1, record: 0 }];
-        let (counter, hash) = (LineCounter::default(), Fingerprinter::default());
-        Pass { byte: 0, begin: 0, counter, hash, points, sections: Vec::new() }
-    }
-}
-
-impl Pass {
-    fn take(&mut self, bytes: &[u8]) {
-        self.hash.update(bytes);
-        let text = if self.byte == 0 { bytes.strip_prefix(BOM).unwrap_or(bytes) } else { bytes };
-        let dropped = (bytes.len() - text.len()) as u64;
-        if let Some(end) = self.counter.count(text) {
-            let byte = self.byte + dropped + end as u64;
-            self.points.push(Point { byte, line: self.counter.lines + 1, record: self.counter.records });
-        }
-        self.byte += bytes.len() as u64;
-    }
-
-    fn end_section(&mut self) {
-        let next = Point { byte: self.byte, line: self.counter.lines + 1, record: 0 };
-        let records = self.counter.end_section();
-        let mut points = std::mem::replace(&mut self.points, vec![next]);
-        points.retain(|point| point.record < records);
-        points.shrink_to_fit();
-        let (bytes, fingerprint) = (self.begin..self.byte, self.hash.so_far());
-        self.begin = self.byte;
-        self.sections.push(Section { bytes, records, fingerprint, points });
-    }
 }
 
 /// A file to index.
@@ -233,6 +165,7 @@ pub(crate) struct Budget {
 /// begun, which are the first ones, in their order.
 pub(crate) fn index_all(
     folder: &Path,
+    format: Format,
     jobs: &[Job],
     budget: &Budget,
     threads: usize,
@@ -245,7 +178,7 @@ pub(crate) fn index_all(
         {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(job) = jobs.get(at) else { return };
-            let outcome = index(&folder.join(&*job.name), &job.boundaries, done);
+            let outcome = index(&folder.join(&*job.name), format, &job.boundaries, done);
             if let Ok(Indexed { sections, .. }) = &outcome {
                 records.fetch_add(sections.iter().map(|section| section.records).sum(), Ordering::Relaxed);
                 bytes.fetch_add(sections.last().map_or(0, |section| section.bytes.end), Ordering::Relaxed);
@@ -265,17 +198,16 @@ pub(crate) fn index_all(
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
 
     fn sections(text: &str, boundaries: &[u64]) -> Vec<(Range<u64>, u64, u64)> {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("a");
         std::fs::write(&path, text).expect("written");
-        let indexed = index(&path, boundaries, &AtomicU64::new(0)).expect("indexed");
-        let shown = |section: &Section| {
-            let line = section.points.first().map_or(0, |point| point.line);
-            (section.bytes.clone(), section.records, line)
-        };
+        let indexed = index(&path, Format::Lines, boundaries, &AtomicU64::new(0)).expect("indexed");
+        let shown = |section: &Section| (section.bytes.clone(), section.records, section.line);
         indexed.sections.iter().map(shown).collect()
     }
 

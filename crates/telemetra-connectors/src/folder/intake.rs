@@ -18,8 +18,12 @@ use super::{
     cut::bytes_behind,
     entry::{Content, Entries, Lost, State},
     fingerprint::Fingerprint,
-    index::{Budget, Indexed, Job, Refusal, Section, begins_with, index_all},
+    format::Format,
+    index::{Budget, Indexed, Job, Refusal, begins_with, index_all},
+    pass::Section,
+    processed::Processed,
     report::{Duplicate, Newest},
+    scan::shown,
     sequence::{Body, Missing, Piece, Sequence},
     settle::{Rule, Waiting},
     source::FolderOrder,
@@ -30,6 +34,8 @@ use super::{
 pub(crate) struct Head {
     /// Partition that holds its last piece.
     pub(crate) partition: u32,
+    /// Decoded bytes that were known first: the head of the file was judged by them.
+    pub(crate) first_end: u64,
     /// Decoded bytes known.
     pub(crate) end: u64,
     /// Their fingerprint.
@@ -43,6 +49,8 @@ pub(crate) struct Folder {
     pub(crate) path: PathBuf,
     /// When files may be read.
     pub(crate) rule: Rule,
+    /// What its files hold.
+    pub(crate) format: Format,
     /// Where new files go.
     pub(crate) order: FolderOrder,
     /// Records to index ahead of reading.
@@ -61,8 +69,18 @@ pub(crate) struct Folder {
     pub(crate) heads: HashMap<Arc<str>, Head>,
     /// What is in a sequence, or was read.
     pub(crate) contents: HashSet<Content>,
+    /// The head of the file taken in last.
+    pub(crate) last_head: Option<Arc<[u8]>>,
     /// Files that held what another one held.
     pub(crate) duplicates: Newest<Duplicate>,
+    /// Where files go that are done.
+    pub(crate) processed: Option<Processed>,
+    /// Time of the last poll, milliseconds since the Unix epoch.
+    pub(crate) polled_ms: i64,
+    /// Files found to hold no record.
+    pub(crate) empty_count: u64,
+    /// Files that were taken in as one record.
+    pub(crate) faulty_count: u64,
     /// Decoded bytes indexed so far, by all passes.
     pub(crate) indexed_bytes: Arc<AtomicU64>,
 }
@@ -80,7 +98,7 @@ impl Folder {
             .filter(|piece| piece.body.has_failed());
         let suspects: HashSet<_> = failed.map(|piece| piece.body.at.clone()).collect();
         let lost = self.entries.look(&self.path, self.rule, &suspects, now_ms).map_err(|error| {
-            let what = format!("reading the folder {}", self.path.display());
+            let what = format!("reading the folder {}", shown(&self.path));
             SourceError::Retry { what, source: Box::new(error) }
         })?;
         self.sequences.values_mut().for_each(Sequence::unpin_failed);
@@ -88,6 +106,7 @@ impl Folder {
         self.release(&lost, &suspects);
         // A file whose old content was read to its end is indexed twice: as grown, then as new.
         while self.index_ahead(now_ms)? {}
+        self.put_away_all(now_ms);
         Ok(())
     }
 
@@ -172,7 +191,7 @@ impl Folder {
         }
         // What precedes files already in the sequence by name is taken in however much there is.
         let budget = if budget.records > 0 { budget } else { Budget { records: u64::MAX, bytes: u64::MAX } };
-        let outcomes = index_all(&self.path, &jobs, &budget, self.threads, &self.indexed_bytes);
+        let outcomes = index_all(&self.path, self.format, &jobs, &budget, self.threads, &self.indexed_bytes);
         let outcomes_len = outcomes.len();
         let mut added = Vec::new();
         let mut again = false;
@@ -198,6 +217,9 @@ impl Folder {
                 let piece = pieces.iter().find(|piece| is_there(&piece.body));
                 known = piece.and_then(|piece| Some((piece.body.bytes.start, piece.body.before?)));
             }
+            if boundaries.first().is_some_and(|&first| first > head.first_end) {
+                boundaries.insert(0, head.first_end);
+            }
         }
         Job { name: name.clone(), boundaries }
     }
@@ -218,7 +240,7 @@ impl Folder {
     }
 
     /// Judges what an index pass found of a file. Whether the file must be indexed once more.
-    fn take_in(
+    pub(crate) fn take_in(
         &mut self,
         name: &Arc<str>,
         outcome: Result<Indexed, Refusal>,
@@ -259,6 +281,10 @@ impl Folder {
         self.refresh(name, name, &indexed);
         let grown =
             indexed.sections.iter().any(|section| section.bytes.start == head.end && section.records > 0);
+        if grown && !is_frozen && indexed.fault.is_some() {
+            // What made it one record may be mended: it is looked at as a whole, as any other new content.
+            return self.other_content(name);
+        }
         let state =
             if grown && !is_frozen { self.take_grown(name, head, indexed, added) } else { State::Taken };
         self.set(name, state);
@@ -272,8 +298,14 @@ impl Folder {
     }
 
     /// Takes in a file under a name that is not known.
-    fn take_new(&mut self, name: &Arc<str>, indexed: Indexed, added: &mut Vec<(Option<u32>, Body)>) -> State {
+    fn take_new(
+        &mut self,
+        name: &Arc<str>,
+        mut indexed: Indexed,
+        added: &mut Vec<(Option<u32>, Body)>,
+    ) -> State {
         let Some(last) = indexed.sections.last().filter(|section| section.records > 0) else {
+            self.empty_count += 1;
             return State::Empty;
         };
         let content = (last.bytes.end, last.fingerprint);
@@ -281,10 +313,12 @@ impl Folder {
             return self.take_copy(name, content, &indexed);
         }
         self.contents.insert(content);
-        self.heads.insert(name.clone(), Head { partition: 0, end: content.0, fingerprint: content.1 });
-        let Indexed { stamp, is_compressed, mut sections } = indexed;
-        let section = sections.pop().expect("it was looked at above");
-        added.push((None, Body::new(name, section, None, is_compressed, stamp)));
+        self.faulty_count += u64::from(indexed.fault.is_some());
+        let (first_end, end) = (content.0, content.0);
+        self.heads.insert(name.clone(), Head { partition: 0, first_end, end, fingerprint: content.1 });
+        let section = indexed.sections.pop().expect("it was looked at above");
+        self.share_head(&mut indexed);
+        added.push((None, Body::new(name, &indexed, section, None)));
         State::Taken
     }
 
@@ -293,22 +327,27 @@ impl Folder {
         &mut self,
         name: &Arc<str>,
         head: Head,
-        indexed: Indexed,
+        mut indexed: Indexed,
         added: &mut Vec<(Option<u32>, Body)>,
     ) -> State {
-        let Indexed { stamp, is_compressed, mut sections } = indexed;
-        let section = sections.pop().expect("a file that has grown has a section behind its head");
+        let section = indexed.sections.pop().expect("a file that has grown has a section behind its head");
         let content = (section.bytes.end, section.fingerprint);
         self.heads.insert(name.clone(), Head { end: content.0, fingerprint: content.1, ..head });
         if !self.contents.insert(content) {
-            self.list_duplicate(name, content);
+            self.list_duplicate(name, content.0);
             return State::Duplicate(content);
         }
-        added.push((
-            Some(head.partition),
-            Body::new(name, section, Some(head.fingerprint), is_compressed, stamp),
-        ));
+        self.share_head(&mut indexed);
+        added.push((Some(head.partition), Body::new(name, &indexed, section, Some(head.fingerprint))));
         State::Taken
+    }
+
+    /// Files of the same columns share one copy of their head.
+    fn share_head(&mut self, indexed: &mut Indexed) {
+        match (&self.last_head, &mut indexed.head) {
+            (Some(last), Some(head)) if last == head => *head = last.clone(),
+            (_, head) => self.last_head = head.clone(),
+        }
     }
 
     /// A file that holds what is known: a copy, or a file in the midst of being read that was renamed.
@@ -324,13 +363,14 @@ impl Folder {
             }
             return State::Taken;
         }
-        self.list_duplicate(name, content);
+        self.list_duplicate(name, content.0);
         State::Duplicate(content)
     }
 
-    fn list_duplicate(&mut self, name: &str, content: Content) {
-        let file = self.path.join(name).display().to_string();
-        self.duplicates.push(Duplicate { file, bytes: content.0 });
+    /// Counts a file that holds `bytes` decoded bytes which another one held.
+    pub(crate) fn list_duplicate(&mut self, name: &str, bytes: u64) {
+        let file = shown(&self.path.join(name));
+        self.duplicates.push(Duplicate { file, bytes });
     }
 
     /// Brings the pieces of the file named `old` up to an index pass that found them under the name `at`.
@@ -365,12 +405,11 @@ impl Folder {
             for piece in unread(sequence).filter(|piece| piece.body.at == *name && piece.missing.is_none()) {
                 if piece.first < sequence.next {
                     let (path, first, end, next) =
-                        (self.path.join(&**name), piece.first, piece.end(), sequence.next);
+                        (shown(&self.path.join(&**name)), piece.first, piece.end(), sequence.next);
                     return Err(SourceError::Halt(format!(
-                        "{} has other content, but of its records (offsets {first} to {end} of partition \
+                        "{path} has other content, but of its records (offsets {first} to {end} of partition \
                          {partition}) only those before {next} were read: put the old file back, or remove it and \
-                         start with the gap recorded",
-                        path.display()
+                         start with the gap recorded"
                     )));
                 }
                 is_in_doubt = true;

@@ -8,6 +8,8 @@ pub const POINT_BYTES: usize = 256 << 10;
 pub const AHEAD_BYTES: u64 = 512 << 20;
 /// Records that are indexed ahead of reading; more than one batch may hold.
 pub const AHEAD_RECORDS: u64 = 1_000_000;
+/// Longest head of a CSV file, bytes; a file with a longer one is `record_too_long`.
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
 /// A compressed file may hold this many times its size,
 pub const RATIO_MAX: u64 = 200;
 /// beyond this many decoded bytes,
@@ -21,3 +23,11 @@ pub const DECODERS_KEPT: usize = 32;
 pub const STATS_PER_POLL: usize = 1_000;
 /// Entries of each list that a report keeps; more are only counted.
 pub const LISTED_MAX: usize = 1_000;
+/// Files moved away that are looked at again, for a writer that did not let go; the newest ones.
+pub const MOVED_WATCHED_MAX: usize = 1_000;
+/// How long they are looked at, milliseconds.
+pub const MOVED_WATCHED_MS: i64 = 60_000;
+/// Moves that may fail in one poll before the others are left to the next one.
+pub const MOVE_FAILURES_MAX: usize = 1_000;
+/// Numbers that are tried behind the name of a file when the folder for processed files has that name.
+pub const MOVE_NUMBERS_MAX: u32 = 10_000;

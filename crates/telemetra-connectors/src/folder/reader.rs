@@ -18,8 +18,10 @@ use telemetra_engine::{
 
 use super::{
     decompress::Decoder,
+    format::Format,
     limits::DECODERS_KEPT,
     records::Records,
+    scan::shown,
     sequence::{Body, Piece},
     stamp::Stamp,
 };
@@ -68,6 +70,7 @@ impl Kept {
 /// Reads a range of a partition of a folder.
 pub(crate) struct FolderReader {
     folder: PathBuf,
+    format: Format,
     kept: Kept,
     pieces: VecDeque<Piece>,
     from: Offset,
@@ -87,10 +90,17 @@ struct Open {
 
 impl FolderReader {
     /// A reader of `range`, which `pieces` hold.
-    pub(crate) fn new(folder: &Path, kept: &Kept, pieces: &[Piece], range: Range<Offset>) -> FolderReader {
+    pub(crate) fn new(
+        folder: &Path,
+        format: Format,
+        kept: &Kept,
+        pieces: &[Piece],
+        range: Range<Offset>,
+    ) -> FolderReader {
         let (folder, kept) = (folder.to_path_buf(), kept.clone());
         FolderReader {
             folder,
+            format,
             kept,
             pieces: pieces.iter().cloned().collect(),
             from: range.start,
@@ -115,7 +125,7 @@ impl FolderReader {
             return Err(changed(&self.folder, body));
         };
         let point = body.points[place];
-        let records = Records::begin(decoder, point, piece.first + point.record, body.bytes.end)
+        let records = Records::begin(decoder, self.format, body, point, piece.first + point.record)
             .map_err(|error| failed(&self.folder, body, error))?;
         Ok(Open { piece, records, last: Default::default(), is_again: false })
     }
@@ -168,6 +178,7 @@ impl Open {
         let body = &self.piece.body;
         chunk.file = Some(body.file.clone());
         chunk.segment = self.piece.seq;
+        (chunk.head, chunk.fault) = (body.head.clone(), body.fault.clone());
         if std::mem::take(&mut self.is_again) {
             chunk.bytes.clear();
             chunk.bytes.extend_from_slice(&self.last.0);
@@ -200,7 +211,7 @@ impl Drop for FolderReader {
 
 fn changed(folder: &Path, body: &Body) -> SourceError {
     body.failed.store(true, Ordering::Relaxed);
-    SourceError::Changed(format!("{} changed while it was read", folder.join(&*body.at).display()))
+    SourceError::Changed(format!("{} changed while it was read", shown(&folder.join(&*body.at))))
 }
 
 fn failed(folder: &Path, body: &Body, error: io::Error) -> SourceError {
@@ -208,6 +219,6 @@ fn failed(folder: &Path, body: &Body, error: io::Error) -> SourceError {
     if is_gone || error.raw_os_error().is_none() {
         return changed(folder, body);
     }
-    let what = format!("reading {}", folder.join(&*body.at).display());
+    let what = format!("reading {}", shown(&folder.join(&*body.at)));
     SourceError::Retry { what, source: Box::new(error) }
 }

@@ -1,7 +1,7 @@
-//! Splitting decoded bytes into chunks of whole lines and finding the records in them.
+//! Splitting decoded bytes into chunks and finding the records in them.
 //!
-//! Memory stays at about a chunk and one record, however long a line is. What a record is must agree with
-//! `lines`, or offsets would be wrong.
+//! Memory stays at about a chunk and one record, however long a record is. What a record is must agree with
+//! `lines` or comes from `csv`, as in the index pass, or offsets would be wrong.
 
 use std::io;
 
@@ -14,9 +14,12 @@ use telemetra_engine::{
 };
 
 use super::{
+    csv::{Splitter, Step},
     decompress::{Decoder, fill},
-    index::Point,
+    format::Format,
     lines::{BOM, is_blank},
+    pass::Point,
+    sequence::Body,
 };
 
 /// Longest line that is held: a record of the greatest length and its line end.
@@ -37,16 +40,39 @@ pub(crate) struct Records {
     line: u64,
     /// Offset of the next record.
     offset: Offset,
+    split: Split,
+}
+
+/// How records are found.
+enum Split {
+    /// By line ends.
+    Lines,
+    /// By line ends outside quotes.
+    Csv(Splitter),
+    /// What is read is one record, of a file with a fault.
+    Whole,
 }
 
 impl Records {
-    /// Begins at `point`, where the record `offset` is the next, and reads up to byte `end`.
+    /// Begins at `point` of `body`, where the record `offset` is the next.
     ///
     /// # Errors
     /// As reading.
-    pub(crate) fn begin(mut decoder: Decoder, point: Point, offset: Offset, end: u64) -> io::Result<Records> {
+    pub(crate) fn begin(
+        mut decoder: Decoder,
+        format: Format,
+        body: &Body,
+        point: Point,
+        offset: Offset,
+    ) -> io::Result<Records> {
         decoder.skip_to(point.byte)?;
-        Ok(Records { decoder, end, at: point.byte, carry: Vec::new(), searched: 0, line: point.line, offset })
+        let split = match format {
+            _ if body.fault.is_some() => Split::Whole,
+            Format::Lines => Split::Lines,
+            Format::Csv(_) => Split::Csv(Splitter::new(RECORD_BYTES_MAX)),
+        };
+        let (at, end, line) = (point.byte, body.bytes.end, point.line);
+        Ok(Records { decoder, end, at, carry: Vec::new(), searched: 0, line, offset, split })
     }
 
     /// The file.
@@ -65,6 +91,9 @@ impl Records {
     /// As reading; `UnexpectedEof` if the file ends before its time.
     pub(crate) fn next_chunk(&mut self, from: Offset, to: Offset, chunk: &mut Chunk) -> io::Result<bool> {
         chunk.records.clear();
+        if matches!(self.split, Split::Whole) {
+            return self.whole(from, to, chunk);
+        }
         while self.offset < to {
             let begins_file = self.at == 0;
             let carried = self.carry.len();
@@ -83,10 +112,14 @@ impl Records {
             if held < room {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            let start = if begins_file && chunk.bytes[..held].starts_with(BOM) { BOM.len() } else { 0 };
-            self.split(start, carried + held, from, to, chunk);
-            if self.carry.len() > HELD_BYTES_MAX && self.offset < to && chunk.records.is_empty() {
-                self.hand_out_beginning(from, chunk)?;
+            if matches!(self.split, Split::Csv(_)) {
+                self.split_quoted(carried + held, from, to, chunk);
+            } else {
+                let start = if begins_file && chunk.bytes[..held].starts_with(BOM) { BOM.len() } else { 0 };
+                self.split(start, carried + held, from, to, chunk);
+                if self.carry.len() > HELD_BYTES_MAX && self.offset < to && chunk.records.is_empty() {
+                    self.hand_out_beginning(from, chunk)?;
+                }
             }
             if !chunk.records.is_empty() {
                 return Ok(true);
@@ -131,6 +164,57 @@ impl Records {
         self.carry.extend_from_slice(&bytes[start..limit]);
         self.searched = if self.offset < to { self.carry.len() } else { 0 };
         bytes.truncate(start);
+    }
+
+    /// Finds the records of a CSV file in `chunk.bytes[..limit]` and keeps the rest.
+    fn split_quoted(&mut self, limit: usize, from: Offset, to: Offset, chunk: &mut Chunk) {
+        let Split::Csv(splitter) = &mut self.split else { return };
+        let Chunk { bytes, records, .. } = chunk;
+        let is_end = self.at == self.end;
+        let mut start = 0;
+        while start < limit && self.offset < to {
+            match splitter.step(&bytes[start..limit], is_end) {
+                Step::More => break,
+                Step::Skip { next, lines } => {
+                    self.line += lines;
+                    start += next;
+                }
+                Step::Record { end, next, lines, truncated } => {
+                    if self.offset >= from {
+                        let (start, end) = (start as u32, (start + end) as u32);
+                        records.push(Span { offset: self.offset, line: self.line, start, end, truncated });
+                    }
+                    self.offset += 1;
+                    self.line += lines;
+                    start += next;
+                }
+            }
+        }
+        self.carry.clear();
+        self.carry.extend_from_slice(&bytes[start..limit]);
+        bytes.truncate(start);
+    }
+
+    /// Hands out the beginning of what is to be read as one record.
+    fn whole(&mut self, from: Offset, to: Offset, chunk: &mut Chunk) -> io::Result<bool> {
+        if self.offset >= to {
+            chunk.bytes.clear();
+            return Ok(false);
+        }
+        let room = (self.end - self.at).min(RECORD_BYTES_MAX as u64) as usize;
+        chunk.bytes.resize(room, 0);
+        chunk.first_byte = self.at;
+        if fill(&mut self.decoder, &mut chunk.bytes)? < room {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.at += room as u64;
+        if self.offset >= from {
+            let truncated = self.at < self.end;
+            let (start, end) = (0, room as u32);
+            chunk.records.push(Span { offset: self.offset, line: self.line, start, end, truncated });
+        }
+        self.offset += 1;
+        Ok(!chunk.records.is_empty())
     }
 
     /// Hands out the beginning of a line that is longer than any record may be, and skips its rest.

@@ -23,6 +23,14 @@ pub struct Report {
     pub files_ahead: u64,
     /// Their stored bytes.
     pub bytes_ahead: u64,
+    /// Files that are not read for what they are or hold, or that cannot be read now; each has a warning.
+    pub files_refused: u64,
+    /// Files found to hold no record since the start.
+    pub files_empty: u64,
+    /// Files with a fault that were taken in as one record since the start.
+    pub files_faulty: u64,
+    /// Files moved away since the start, those that were there already included.
+    pub files_moved: u64,
 }
 
 /// A file that was not read because its content is known.

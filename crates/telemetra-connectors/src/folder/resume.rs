@@ -16,6 +16,8 @@ use super::{
     fingerprint::Fingerprint,
     index::{Budget, Indexed, Job, Refusal, index_all},
     intake::{Folder, Head},
+    pass::Section,
+    scan::{is_plain, shown},
     sequence::{Body, Missing, Piece, Sequence},
     stamp::Stamp,
 };
@@ -85,7 +87,7 @@ impl Folder {
         if !wanted.is_empty() {
             // A folder that is away is waited for: its files are not gone.
             std::fs::read_dir(&self.path).map_err(|error| {
-                let what = format!("reading the folder {}", self.path.display());
+                let what = format!("reading the folder {}", shown(&self.path));
                 SourceError::Retry { what, source: Box::new(error) }
             })?;
         }
@@ -100,7 +102,8 @@ impl Folder {
                 .filter_map(|name| Some(Job { name: name.clone(), boundaries: ends(at(name)?) }));
             let jobs: Vec<Job> = jobs.collect();
             let budget = Budget { records: u64::MAX, bytes: u64::MAX };
-            let outcomes = index_all(&self.path, &jobs, &budget, self.threads, &self.indexed_bytes);
+            let outcomes =
+                index_all(&self.path, self.format, &jobs, &budget, self.threads, &self.indexed_bytes);
             for (job, outcome) in jobs.iter().zip(outcomes) {
                 let Some(chain) = at(&job.name) else { continue };
                 let indexed = match outcome {
@@ -136,7 +139,8 @@ impl Folder {
     fn note(&mut self, name: &Arc<str>, chain: &Chain<'_>) {
         if let Some(last) = chain.last() {
             let (partition, end, fingerprint) = (last.partition, last.segment.bytes.end, last.fingerprint);
-            self.heads.insert(name.clone(), Head { partition, end, fingerprint });
+            let first_end = chain.first().map_or(end, |first| first.segment.bytes.end);
+            self.heads.insert(name.clone(), Head { partition, first_end, end, fingerprint });
         }
     }
 
@@ -171,7 +175,7 @@ impl Folder {
 fn piece(recorded: &Recorded<'_>, before: Option<Fingerprint>, indexed: Option<&Indexed>) -> Piece {
     let segment = recorded.segment;
     let section = indexed.and_then(|indexed| {
-        let same = |section: &&super::index::Section| {
+        let same = |section: &&Section| {
             section.bytes == segment.bytes
                 && section.records == segment.records
                 && section.fingerprint == recorded.fingerprint
@@ -189,6 +193,8 @@ fn piece(recorded: &Recorded<'_>, before: Option<Fingerprint>, indexed: Option<&
         before,
         points: section.map_or(Vec::new(), |(_, section)| section.points.clone()),
         is_compressed: section.is_some_and(|(indexed, _)| indexed.is_compressed),
+        head: section.and_then(|(indexed, _)| indexed.head.clone()),
+        fault: section.and_then(|(indexed, _)| indexed.fault.clone()),
         stamp: section.map_or(Stamp::NONE, |(indexed, _)| indexed.stamp),
         failed: AtomicBool::new(false),
     };
@@ -199,7 +205,7 @@ fn piece(recorded: &Recorded<'_>, before: Option<Fingerprint>, indexed: Option<&
 /// Judges why a recorded file was not indexed: it is no longer what it was, which makes a gap, or it may be
 /// found so at another try.
 fn judge_refusal(file: &Path, refusal: Refusal) -> Result<(), SourceError> {
-    let what = || format!("reading {}", file.display());
+    let what = || format!("reading {}", shown(file));
     match refusal {
         Refusal::Vanished | Refusal::Unfit(_) => Ok(()),
         // What is recorded of a file that is being appended to is still there.
@@ -217,6 +223,9 @@ fn check(position: &Resume) -> Result<Vec<Recorded<'_>>, SourceError> {
     for segment in &position.segments {
         if segment.first_offset != end || segment.records == 0 {
             return Err(contradiction(position, "its recorded files do not follow each other"));
+        }
+        if !is_plain(&segment.file) {
+            return Err(contradiction(position, "a recorded name leads out of the folder"));
         }
         end += segment.records;
         let Some(fingerprint) = Fingerprint::from_hex(&segment.fingerprint) else {

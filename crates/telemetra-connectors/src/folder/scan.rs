@@ -4,11 +4,12 @@
 
 use std::{
     collections::HashSet,
-    ffi::OsStr,
     fs, io,
     os::unix::{ffi::OsStrExt, fs::DirEntryExt},
     path::Path,
 };
+
+use super::limits::LISTED_MAX;
 
 /// One listing of a folder.
 #[derive(Debug, Default)]
@@ -17,8 +18,8 @@ pub(crate) struct Listing {
     pub(crate) files: Vec<(String, u64)>,
     /// Inodes of files under names that are passed over: one renamed out of them has arrived whole.
     pub(crate) hidden: HashSet<u64>,
-    /// Names that are not UTF-8, for display.
-    pub(crate) not_utf8: Vec<String>,
+    /// Names that are passed over for what they are, for display, and why; at most [`LISTED_MAX`].
+    pub(crate) refused: Vec<(String, &'static str)>,
 }
 
 /// Whether a file of this name is passed over: hidden, or still being written.
@@ -27,7 +28,12 @@ pub(crate) fn is_ignored(name: &[u8]) -> bool {
     matches!(name.first(), None | Some(b'.' | b'_')) || ends(b".tmp") || ends(b".part") || ends(b"._COPYING_")
 }
 
-/// Lists a folder. Sub-folders, symbolic links, FIFOs, sockets and devices are left out.
+/// Whether a recorded name is that of an entry of the folder itself.
+pub(crate) fn is_plain(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\0'])
+}
+
+/// Lists a folder. Sub-folders are left out; symbolic links, FIFOs, sockets and devices are refused.
 ///
 /// # Errors
 /// What the file system says of the folder itself.
@@ -36,29 +42,48 @@ pub(crate) fn list(folder: &Path) -> io::Result<Listing> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         // Answered from the listing itself on the usual file systems; one that vanished meanwhile is skipped.
-        if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            continue;
-        }
+        let Ok(kind) = entry.file_type() else { continue };
         let name = entry.file_name();
-        if is_ignored(name.as_bytes()) {
+        if kind.is_file() && is_ignored(name.as_bytes()) {
             listing.hidden.insert(entry.ino());
             continue;
         }
-        match name.into_string() {
-            Ok(name) => listing.files.push((name, entry.ino())),
-            Err(name) => listing.not_utf8.push(shown(&name)),
+        let why = match name.to_str() {
+            _ if kind.is_dir() || is_ignored(name.as_bytes()) => continue,
+            _ if kind.is_symlink() => "a symbolic link is not followed",
+            _ if !kind.is_file() => "it is no regular file",
+            None => "the name is not UTF-8",
+            Some(name) => {
+                listing.files.push((name.to_owned(), entry.ino()));
+                continue;
+            }
+        };
+        if listing.refused.len() < LISTED_MAX {
+            listing.refused.push((shown(&folder.join(&name)), why));
         }
     }
     Ok(listing)
 }
 
-/// A name as it can be printed without harm to a terminal.
-fn shown(name: &OsStr) -> String {
-    name.to_string_lossy().escape_debug().to_string()
+/// A path as it can be printed without harm to a terminal or a log: what cannot be seen is escaped.
+pub(crate) fn shown(path: &Path) -> String {
+    let is_harmful = |c: char| {
+        // Zero-width and directional marks, line separators, the byte order mark.
+        let is_unseen =
+            matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        c.is_control() || is_unseen || c == '\u{feff}'
+    };
+    let mut text = String::new();
+    for c in path.to_string_lossy().chars() {
+        if is_harmful(c) { text.extend(c.escape_default()) } else { text.push(c) }
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]
@@ -85,6 +110,15 @@ mod tests {
         let listing = list(dir.path()).expect("listed");
         assert_eq!(listing.files.iter().map(|file| file.0.as_str()).collect::<Vec<_>>(), ["a"]);
         assert_eq!(listing.hidden.len(), 1);
-        assert_eq!(listing.not_utf8, ["\u{fffd}.jsonl"]);
+        let mut refused: Vec<_> = listing.refused.iter().map(|refused| refused.1).collect();
+        refused.sort_unstable();
+        assert_eq!(refused, ["a symbolic link is not followed", "the name is not UTF-8"]);
+    }
+
+    #[test]
+    fn names_are_printed_escaped() {
+        let check = |name: &str, expected: &str| assert_eq!(shown(Path::new(name)), expected);
+        check("data/Ä 'b'.csv", "data/Ä 'b'.csv");
+        check("a\u{1b}[2J\n\t\u{202e}b", "a\\u{1b}[2J\\n\\t\\u{202e}b");
     }
 }

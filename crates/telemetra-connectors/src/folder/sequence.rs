@@ -15,7 +15,8 @@ use telemetra_engine::{ids::Offset, source::Segment};
 
 use super::{
     fingerprint::Fingerprint,
-    index::{Point, Section},
+    index::Indexed,
+    pass::{Point, Section},
     stamp::Stamp,
 };
 
@@ -40,6 +41,10 @@ pub(crate) struct Body {
     pub(crate) points: Vec<Point>,
     /// Whether going to a byte means decoding all before it.
     pub(crate) is_compressed: bool,
+    /// The file's first record, where that names the columns.
+    pub(crate) head: Option<Arc<[u8]>>,
+    /// Code of a fault of the whole file, whose beginning is the one record.
+    pub(crate) fault: Option<Arc<str>>,
     /// The file's stamp when it was indexed.
     pub(crate) stamp: Stamp,
     /// A reader found that the file is no longer what was indexed.
@@ -47,18 +52,33 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// A section of the file `name`; `before` is the fingerprint of what precedes it.
+    /// A section of the file `name`, which `indexed` was found to be; `before` is the fingerprint of what
+    /// precedes it.
     pub(crate) fn new(
         name: &Arc<str>,
+        indexed: &Indexed,
         section: Section,
         before: Option<Fingerprint>,
-        is_compressed: bool,
-        stamp: Stamp,
     ) -> Body {
-        let Section { bytes, records, fingerprint, points } = section;
-        let line = points.first().map_or(1, |point| point.line);
+        let Section { bytes, line, records, fingerprint, points } = section;
+        let Indexed { is_compressed, stamp, .. } = *indexed;
+        let (head, fault) = (indexed.head.clone(), indexed.fault.clone());
         let (file, at, failed) = (name.clone(), name.clone(), AtomicBool::new(false));
-        Body { file, at, bytes, line, records, fingerprint, before, points, is_compressed, stamp, failed }
+        Body {
+            file,
+            at,
+            bytes,
+            line,
+            records,
+            fingerprint,
+            before,
+            points,
+            is_compressed,
+            head,
+            fault,
+            stamp,
+            failed,
+        }
     }
 
     /// The same under the name `at`.
@@ -68,6 +88,8 @@ impl Body {
             at,
             bytes: self.bytes.clone(),
             points: self.points.clone(),
+            head: self.head.clone(),
+            fault: self.fault.clone(),
             failed: AtomicBool::new(self.has_failed()),
             ..*self
         }
@@ -216,12 +238,12 @@ impl Sequence {
         removed
     }
 
-    /// Takes note of a commit and drops the pieces that are not read again.
-    pub(crate) fn committed(&mut self, replay: Offset, next: Offset) {
+    /// Takes note of a commit and drops the pieces that are not read again. Returns the names of their files.
+    pub(crate) fn committed(&mut self, replay: Offset, next: Offset) -> Vec<Arc<str>> {
         self.replay = self.replay.max(replay);
         self.next = self.next.max(next);
         let dropped = self.pieces.partition_point(|piece| piece.end() <= self.replay);
-        self.pieces.drain(..dropped);
+        self.pieces.drain(..dropped).map(|piece| piece.body.at.clone()).collect()
     }
 
     /// Ranges that are needed and missing, ascending.

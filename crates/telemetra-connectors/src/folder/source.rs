@@ -18,10 +18,13 @@ use telemetra_engine::{
 use super::{
     cut::cut,
     entry::{Entries, State},
+    format::Format,
     intake::{Folder, unread},
     limits::{AHEAD_BYTES, AHEAD_RECORDS, LISTED_MAX},
+    processed::Processed,
     reader::{FolderReader, Kept},
     report::{Newest, Report},
+    scan,
     sequence::{Piece, Sequence},
     settle::{Arrival, Rule},
 };
@@ -46,8 +49,10 @@ pub enum FolderOrder {
 }
 
 /// How folders are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct FolderOptions {
+    /// What the files hold.
+    pub format: Format,
     /// How files arrive.
     pub arrival: Arrival,
     /// In which order they are read.
@@ -62,6 +67,9 @@ pub struct FolderOptions {
     pub ahead_bytes: u64,
     /// Threads of an index pass.
     pub threads: usize,
+    /// Where files go when all their records are committed and none is read again; `None` leaves them. Files
+    /// that hold no record, or only known ones, go there too. It is made if need be.
+    pub processed: Option<PathBuf>,
 }
 
 impl Default for FolderOptions {
@@ -69,21 +77,23 @@ impl Default for FolderOptions {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let (arrival, order) = (Arrival::default(), FolderOrder::default());
         FolderOptions {
+            format: Format::Lines,
             arrival,
             order,
             once: false,
             ahead_records: AHEAD_RECORDS,
             ahead_bytes: AHEAD_BYTES,
             threads,
+            processed: None,
         }
     }
 }
 
-/// One or more folders of JSON Lines.
+/// One or more folders of files of records.
 pub struct FolderSource {
     inputs: Vec<Input>,
     /// By number of the input.
-    folders: Vec<Option<Folder>>,
+    pub(super) folders: Vec<Option<Folder>>,
     kept: Vec<Kept>,
     once: bool,
     reporter: Reporter,
@@ -112,20 +122,28 @@ impl FolderSource {
     /// A source over folders, each an input; nothing is looked at yet.
     pub fn new(inputs: Vec<FolderInput>, options: FolderOptions) -> FolderSource {
         let reporter = Reporter::default();
-        let rule = Rule { arrival: options.arrival, trusts_age: options.once };
+        let FolderOptions { format, arrival, order, once, ahead_records, ahead_bytes, threads, processed } =
+            options;
+        let rule = Rule { arrival, trusts_age: once };
         let folder = |path: &PathBuf| Folder {
             path: path.clone(),
             rule,
-            order: options.order,
-            ahead_records: options.ahead_records.max(1),
-            ahead_bytes: options.ahead_bytes.max(1),
-            threads: options.threads.max(1),
+            format,
+            order,
+            ahead_records: ahead_records.max(1),
+            ahead_bytes: ahead_bytes.max(1),
+            threads: threads.max(1),
             entries: Entries::default(),
             sequences: BTreeMap::from([(0, Sequence::default())]),
             next_partition: 1,
             heads: HashMap::new(),
             contents: HashSet::new(),
+            last_head: None,
             duplicates: Newest::default(),
+            processed: processed.clone().map(Processed::new),
+            polled_ms: 0,
+            empty_count: 0,
+            faulty_count: 0,
             indexed_bytes: reporter.indexed_bytes.clone(),
         };
         let folders: Vec<_> = inputs.iter().map(|input| input.path.as_ref().map(folder)).collect();
@@ -135,7 +153,7 @@ impl FolderSource {
         };
         let kept = folders.iter().map(|_| Kept::default()).collect();
         let inputs = inputs.into_iter().map(input).collect();
-        FolderSource { inputs, folders, kept, once: options.once, reporter }
+        FolderSource { inputs, folders, kept, once, reporter }
     }
 
     /// Takes in no files but those seen so far: the input as it is now. Those not settled are still waited for.
@@ -172,13 +190,15 @@ impl FolderSource {
     fn report(&self) -> Report {
         let mut report = Report::default();
         for folder in self.folders.iter().flatten() {
-            let shown = |name: &str| folder.path.join(name).display().to_string();
-            let not_utf8 = folder.entries.not_utf8.iter();
-            report.warnings.extend(not_utf8.map(|name| format!("{}: the name is not UTF-8", shown(name))));
+            let shown = |name: &str| scan::shown(&folder.path.join(name));
+            let refused = folder.entries.refused.iter();
+            report.warnings.extend(refused.map(|(path, why)| format!("{path}: {why}")));
+            report.files_refused += folder.entries.refused.len() as u64;
             for (name, entry) in &folder.entries.all {
                 match &entry.state {
                     State::Resumed | State::Waiting(_) => report.unsettled.push(shown(name)),
                     State::Refused(cause) | State::Unreadable(cause) => {
+                        report.files_refused += 1;
                         report.warnings.push(format!("{}: {cause}", shown(name)));
                     }
                     State::Ready => {
@@ -194,6 +214,12 @@ impl FolderSource {
             }
             report.duplicates.extend(folder.duplicates.kept.iter().cloned());
             report.duplicates_count += folder.duplicates.count;
+            report.files_empty += folder.empty_count;
+            report.files_faulty += folder.faulty_count;
+            if let Some(processed) = &folder.processed {
+                report.files_moved += processed.count;
+                report.warnings.extend(processed.warnings());
+            }
         }
         report.warnings.truncate(LISTED_MAX);
         report.unsettled.truncate(LISTED_MAX);
@@ -278,7 +304,7 @@ impl Source for FolderSource {
             )));
         };
         let kept = &self.kept[usize::from(partition.input)];
-        Ok(Box::new(FolderReader::new(&folder.path, kept, sequence.holding(&range), range)))
+        Ok(Box::new(FolderReader::new(&folder.path, folder.format, kept, sequence.holding(&range), range)))
     }
 
     fn segments(&self, partition: PartitionId, range: Range<Offset>) -> Vec<Segment> {
@@ -289,8 +315,9 @@ impl Source for FolderSource {
     fn committed(&mut self, partition: PartitionId, replay: Offset, next: Offset) {
         let Some(folder) = self.folder_mut(partition) else { return };
         if let Some(sequence) = folder.sequences.get_mut(&partition.partition) {
-            sequence.committed(replay, next);
+            let names = sequence.committed(replay, next);
             folder.drop_emptied();
+            folder.put_away(&names);
         }
     }
 }

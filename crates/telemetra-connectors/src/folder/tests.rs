@@ -3,10 +3,15 @@
 #![allow(clippy::single_range_in_vec_init, reason = "one range of offsets is meant")]
 
 mod arrival;
+mod cases;
 mod content;
+mod csv_cases;
+mod csv_property;
+mod done;
 mod property;
 mod ranges;
 mod restart;
+mod unsafe_names;
 
 use std::{
     fs::{self, File, FileTimes},
@@ -44,8 +49,22 @@ impl Bench {
     fn with(options: FolderOptions) -> Bench {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut bench =
-            Bench { source: source_of(dir.path().into(), options), dir, options, now_ms: 1_000_000 };
+            Bench { source: source_of(dir.path().into(), options.clone()), dir, options, now_ms: 1_000_000 };
         bench.source.resume(&[]).expect("nothing to resume");
+        bench
+    }
+
+    /// A folder of CSV files, whose head must name the column `id`, and one for those that are done.
+    fn csv() -> Bench {
+        let check_head = |head: &[u8]| {
+            let has_id = head.split(|&byte| byte == b',').any(|name| name.trim_ascii() == b"id");
+            has_id.then_some(()).ok_or_else(|| "header_missing".to_owned())
+        };
+        let format = Format::Csv(CsvRules { check_head });
+        let mut bench =
+            Bench::with(FolderOptions { arrival: Arrival::Rename, format, ..FolderOptions::default() });
+        bench.options.processed = Some(bench.path("done"));
+        bench.restart(&[]);
         bench
     }
 
@@ -103,6 +122,50 @@ impl Bench {
         Ok(seen)
     }
 
+    /// The records of a range as `file:line bytes text`, with `head|` before it, `!code` and `…` behind it.
+    fn shown(&self, from: Offset, to: Offset) -> Vec<String> {
+        let mut reader = self.source.open(P0, from..to).expect("opened");
+        let (mut chunk, mut seen) = (Chunk::default(), Vec::new());
+        while reader.next_chunk(&mut chunk).expect("read") {
+            for span in &chunk.records {
+                let (record, origin) = (chunk.record(span), chunk.origin(P0, span));
+                let head = record.head.map(|head| format!("{}|", String::from_utf8_lossy(head)));
+                let fault = record.fault.map(|code| format!("!{code}"));
+                let (file, bytes) = (origin.file.expect("a file"), origin.bytes.expect("bytes"));
+                let text = String::from_utf8_lossy(&record.bytes[..record.bytes.len().min(30)]);
+                seen.push(format!(
+                    "{}{file}:{} {}..{} {text}{}{}",
+                    head.unwrap_or_default(),
+                    origin.line.unwrap_or(0),
+                    bytes.start,
+                    bytes.end,
+                    fault.unwrap_or_default(),
+                    if record.truncated { "…" } else { "" },
+                ));
+            }
+        }
+        seen
+    }
+
+    /// All records from `from` on, as [`Bench::shown`].
+    fn all_shown(&mut self, from: Offset) -> Vec<String> {
+        let end = self.end();
+        self.shown(from, end)
+    }
+
+    fn report(&self) -> Report {
+        self.source.reporter().report()
+    }
+
+    /// Names in a folder, ascending.
+    fn names(&self, folder: &str) -> Vec<String> {
+        let Ok(listed) = fs::read_dir(self.path(folder)) else { return Vec::new() };
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("listed").file_name();
+        let mut names: Vec<_> = listed.map(|entry| name(entry).to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
     /// Texts of all records of a partition from `from` on.
     fn texts(&mut self, from: Offset) -> Vec<String> {
         let end = self.end();
@@ -124,7 +187,7 @@ impl Bench {
 
     /// Another process takes up what this one recorded.
     fn restart(&mut self, positions: &[Resume]) {
-        self.source = source_of(self.dir.path().into(), self.options);
+        self.source = source_of(self.dir.path().into(), self.options.clone());
         self.source.resume(positions).expect("resumed");
     }
 

@@ -83,7 +83,7 @@ impl Seam {
             skip_gaps: false,
         };
         let input = FolderInput { name: "chat", path: Some(self.dir.path().to_owned()) };
-        let source = FolderSource::new(vec![input], self.options);
+        let source = FolderSource::new(vec![input], self.options.clone());
         let mut dice = Dice::new(self.now_ms.cast_unsigned());
         let attempts = Box::new(move || AttemptId(u128::from(dice.roll())));
         let (logic, sink) = (Arc::new(Sums::new(window())), self.sink.instance());

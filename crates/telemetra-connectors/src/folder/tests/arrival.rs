@@ -124,7 +124,7 @@ fn late_names_go_before_what_is_not_begun() {
 fn a_missing_folder_is_named_and_waited_for() {
     let mut bench = Bench::new();
     let path = bench.path("absent");
-    bench.source = source_of(path.clone(), bench.options);
+    bench.source = source_of(path.clone(), bench.options.clone());
     let error = bench.try_poll().expect_err("there is no folder");
     assert!(matches!(error, SourceError::Retry { .. }) && error.to_string().contains("absent"));
     fs::create_dir(&path).expect("made");

@@ -85,7 +85,7 @@ fn a_folder_that_is_away_is_no_gap() {
     bench.write("a", "1\n");
     assert_eq!(bench.step(0, 1, 0), ["1"]);
     let recorded = bench.recorded(P0, 0, 1);
-    bench.source = source_of(bench.path("absent"), bench.options);
+    bench.source = source_of(bench.path("absent"), bench.options.clone());
     assert!(matches!(bench.source.resume(&[recorded]), Err(SourceError::Retry { .. })));
 }
 
@@ -97,7 +97,7 @@ fn a_ledger_with_a_hole_halts() {
     assert_eq!(bench.step(0, 2, 0).len(), 2);
     let mut recorded = bench.recorded(P0, 0, 2);
     recorded.segments.remove(0);
-    bench.source = source_of(bench.dir.path().into(), bench.options);
+    bench.source = source_of(bench.dir.path().into(), bench.options.clone());
     assert!(matches!(bench.source.resume(&[recorded]), Err(SourceError::Halt(_))));
 }
 
@@ -138,7 +138,7 @@ impl Bench {
     /// What the ledger would hold of files that were all read and are not read again.
     fn recorded_all(&self, names: &[&str]) -> Resume {
         // A source that has dropped them from memory can no longer say, but one that sees them anew can.
-        let mut other = source_of(self.dir.path().into(), self.options);
+        let mut other = source_of(self.dir.path().into(), self.options.clone());
         other.resume(&[]).expect("nothing to resume");
         let end = other.poll(self.now_ms).expect("polled")[0].end;
         let segments = other.segments(P0, 0..end);
@@ -156,7 +156,7 @@ fn an_input_without_a_folder_keeps_its_number() {
         named.map(|(name, path)| FolderInput { name, path }).into()
     };
     let options = FolderOptions { arrival: Arrival::Rename, ..FolderOptions::default() };
-    let mut source = FolderSource::new(inputs(), options);
+    let mut source = FolderSource::new(inputs(), options.clone());
     source.resume(&[]).expect("nothing to take up");
     let views = source.poll(0).expect("polled");
     let viewer = PartitionId { input: 1, partition: 0 };
@@ -164,7 +164,7 @@ fn an_input_without_a_folder_keeps_its_number() {
     assert_eq!(source.inputs().iter().map(|input| input.name).collect::<Vec<_>>(), ["chat", "viewer"]);
     assert_eq!((source.files("viewer"), source.files("chat")), (1, 0));
     let read_before = Resume { id: P0, replay: 0, next: 1, segments: Vec::new() };
-    let refused = FolderSource::new(inputs(), options).resume(&[read_before]);
+    let refused = FolderSource::new(inputs(), options.clone()).resume(&[read_before]);
     assert!(matches!(refused, Err(SourceError::Halt(why)) if why.contains("read chat events before")));
 }
 
