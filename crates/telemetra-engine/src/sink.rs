@@ -333,6 +333,15 @@ pub trait Sink<L: Logic>: Send {
     /// # Errors
     /// As `take_over`.
     fn set_halted(&mut self, cause: Option<&str>) -> Result<(), SinkError>;
+
+    /// What the sink has noticed of its store by itself since it was last used. Asks nobody and does not wait: it is
+    /// for a job that has nothing to write, which would not learn otherwise that its store is away.
+    ///
+    /// # Errors
+    /// `NotApplied` while the store is away, `Fenced` once another instance has taken over.
+    fn noticed(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
 }
 
 /// Why a sink could not do what it was asked, one variant per decision.

@@ -106,7 +106,10 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         if !self.settle()? {
             return Ok(Stepped::Dropped);
         }
-        let Some(merged) = self.merge(&plan, folded)? else { return Ok(Stepped::Nothing) };
+        let Some(merged) = self.merge(&plan, folded)? else {
+            self.committer.sink().noticed()?;
+            return Ok(Stepped::Nothing);
+        };
         let records = merged.folds.tally.records;
         let (merged, emitted) = self.emit(merged)?;
         self.commit(merged, emitted)?;

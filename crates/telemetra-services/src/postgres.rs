@@ -170,9 +170,14 @@ impl Postgres {
 
     /// A fresh empty database, dropped with the handle.
     pub fn create_database(&self) -> Database<'_> {
+        self.create_like("template1")
+    }
+
+    fn create_like(&self, template: &str) -> Database<'_> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        self.client().batch_execute(&format!("CREATE DATABASE {name}")).expect("the name is new");
+        let sql = format!("CREATE DATABASE {name} TEMPLATE {template}");
+        self.client().batch_execute(&sql).expect("the name is new, and nobody is in the template");
         Database { server: self, name }
     }
 
@@ -215,7 +220,12 @@ pub struct Database<'a> {
     name: String,
 }
 
-impl Database<'_> {
+impl<'a> Database<'a> {
+    /// A database with the same contents. Nobody may be connected to this one.
+    pub fn copy(&self) -> Database<'a> {
+        self.server.create_like(&self.name)
+    }
+
     /// `postgres://` address with user and password.
     pub fn address(&self) -> String {
         self.address_at(self.server.port)

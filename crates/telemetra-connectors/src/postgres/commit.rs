@@ -24,11 +24,14 @@ use super::{
     Held, Job,
     chat_rows::{self, Written},
     failure::Failure,
-    flight::{Reply, Statement, fly, one},
-    ledger_rows::{self, int},
+    flight::{Reply, Statement, fly, fly_until, one},
     link::HOLDS,
+    positions::Positions,
+    ranges::{Gaps, Ranges},
+    refused::{self, Refused},
+    segments::Segments,
     session::Session,
-    values::Ms,
+    values::{Ms, int},
 };
 
 /// Longest wait for a flight of a batch, more than the server's own limit for one statement.
@@ -56,8 +59,7 @@ pub(super) fn commit(
 ) -> Result<(), Failure> {
     audit::check_commit(commit).map_err(|imbalance| refuse(commit.batch_id, &imbalance))?;
     if mutant::is(Mutant::DeadLettersOutside) {
-        session
-            .run(FLIGHT_LIMIT, async |client| ledger_rows::refused_alone(client, job, held, commit).await)?;
+        session.run(FLIGHT_LIMIT, async |client| refused::alone(client, job, held, commit).await)?;
     }
     session.run(FLIGHT_LIMIT, async |client| write(client, job, held, commit, Ms(now_ms)).await)?;
     session.take_warnings();
@@ -102,9 +104,9 @@ async fn write(
     let mut tally = Tally::default();
     commit.ranges.iter().for_each(|range| tally.add(&range.tally));
 
-    let positions = ledger_rows::Positions::new(held, commit)?;
-    let refused = ledger_rows::Refused::new(held, commit)?;
-    let segments = ledger_rows::Segments::new(held, commit)?;
+    let positions = Positions::new(held, commit)?;
+    let refused = Refused::new(held, commit)?;
+    let segments = Segments::new(held, commit)?;
     let windows = chat_rows::Windows::new(&commit.rows.windows);
     let moments = chat_rows::Moments::new(&commit.rows.moments);
     let batch_id = int(commit.batch_id)?;
@@ -119,11 +121,21 @@ async fn write(
     if commit.close_early {
         first.push(chat_rows::close_early(&batch_id, &now));
     }
-    let mut replies = fly(client, BEGIN, first).await?.into_iter();
+    let (replies, failed) = fly_until(client, BEGIN, first).await?;
+    let answered = replies.len();
+    let mut replies = replies.into_iter();
     let mut next = || replies.next().expect("a flight returns one reply for each statement");
 
-    check_job(&next(), job, held, commit)?;
-    positions.check(&mut next, &job.name)?;
+    // Before what failed is looked at: who was overtaken fails at the rows that its successor wrote.
+    if answered > 0 {
+        check_job(&next(), job, held, commit)?;
+    }
+    if answered > positions.statements() {
+        positions.check(&mut next, &job.name)?;
+    }
+    if let Some(failure) = failed {
+        return Err(failure);
+    }
     refused.check(&mut next)?;
     segments.check(client, &mut next, &job.name).await?;
     let mut written = windows.check(client, &mut next).await?;
@@ -174,8 +186,8 @@ async fn finish(
     written: &Written,
     now: Ms,
 ) -> Result<(), Failure> {
-    let ranges = ledger_rows::Ranges::new(held, commit)?;
-    let gaps = ledger_rows::Gaps::new(held, commit)?;
+    let ranges = Ranges::new(held, commit)?;
+    let gaps = Gaps::new(held, commit)?;
     let (batch_id, epoch) = (int(commit.batch_id)?, int(held.epoch)?);
     let (watermark, open_digest) = (commit.watermark.ms(), commit.open_digest.cast_signed());
     let watermark_before = commit.watermark_before.ms();

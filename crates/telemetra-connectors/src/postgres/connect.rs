@@ -24,6 +24,7 @@ use tokio::{
 use tokio_postgres::{
     CancelToken, Client, Config, NoTls,
     config::{ChannelBinding as Binding, SslMode as ClientSslMode, SslNegotiation},
+    error::SqlState,
     tls::MakeTlsConnect,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -48,6 +49,8 @@ const USER_TIMEOUT: Duration = Duration::from_secs(15);
 const TOTAL_LIMIT: Duration = Duration::from_secs(60);
 /// Numbers of one host name that are tried.
 const NUMBERS_MAX: usize = 8;
+/// The way on where nobody answers.
+const START: &str = "start the server, or correct its host and port";
 /// Asks a server for TLS: length 8, code 80877103.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
@@ -109,7 +112,7 @@ async fn over_hosts(address: &Address, name: &str, purpose: Purpose) -> Result<C
         let spots = match timeout(address.connect_timeout, spots(host)).await {
             Ok(Ok(spots)) => spots,
             Ok(Err(error)) => {
-                away.push(format!("the host of {place} is not known: {error}"));
+                away.push(format!("the host of {place} is not known: {error}: correct its name"));
                 continue;
             }
             Err(_) => {
@@ -127,7 +130,7 @@ async fn over_hosts(address: &Address, name: &str, purpose: Purpose) -> Result<C
                 Ok(Err((Failure::Refused(text), Stage::Login))) => return Err(Failure::Refused(text)),
                 Ok(Err((Failure::Refused(text), _))) => _ = refused.get_or_insert(text),
                 Ok(Err((failure, _))) => away.push(failure.to_string()),
-                Err(_) => away.push(format!("{place} did not answer within {} s", limit.as_secs())),
+                Err(_) => away.push(format!("{place} did not answer within {} s: {START}", limit.as_secs())),
             }
         }
     }
@@ -183,8 +186,9 @@ async fn one(
     purpose: Purpose,
     way: Way,
 ) -> Result<Connected, (Failure, Stage)> {
-    let reach =
-        |error: io::Error| (Failure::Away(format!("{} cannot be reached: {error}", way.place)), Stage::Reach);
+    let reach = |error: io::Error| {
+        (Failure::Away(format!("{} cannot be reached: {error}: {START}", way.place)), Stage::Reach)
+    };
     match way.spot.clone() {
         Spot::Tcp(to) => {
             let stream = tcp(to).await.map_err(reach)?;
@@ -327,6 +331,16 @@ fn logged_in(error: &tokio_postgres::Error, address: &Address, way: &Way) -> Fai
     match at_connect(error, place) {
         Failure::Refused(text) if is_bare => {
             let next = "no password is given: POSTGRES_PASSWORD_FILE or POSTGRES_PASSWORD names one";
+            Failure::Refused(format!("{text}; {next}"))
+        }
+        // What pg_hba.conf refuses for want of encryption has the state of all that it refuses.
+        Failure::Refused(text)
+            if error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
+                && way.tls.is_none()
+                && matches!(way.spot, Spot::Tcp(_)) =>
+        {
+            let next =
+                "the connection is not encrypted, which the server may demand: choose sslmode=verify-full";
             Failure::Refused(format!("{text}; {next}"))
         }
         failure => failure,

@@ -97,6 +97,7 @@ const POLICY: &[(&str, Verdict, &str)] = &[
     ("42P05", Halt, POOLER),
     ("42", Halt, MIGRATE),
     ("44", Halt, RULE),
+    ("53300", Retry, "raise the limit, or end other connections"),
     ("53", Retry, ""),
     ("54", Halt, REPORT),
     ("55006", Retry, ""),
@@ -274,7 +275,8 @@ pub(super) fn at_connect(error: &tokio_postgres::Error, place: &Arc<str>) -> Fai
         let (verdict, next) = policy(db.code());
         let text = format!("PostgreSQL at {place}: {}", said(db));
         return match verdict {
-            Retry | TooLarge => Failure::Away(text),
+            Retry | TooLarge if next.is_empty() => Failure::Away(text),
+            Retry | TooLarge => Failure::Away(format!("{text}; {next}")),
             Refused => Failure::Refused(format!("{text}; {SETTINGS}")),
             Halt if next == GRANT => Failure::Refused(format!("{text}; {GRANT}")),
             Halt => Failure::Refused(format!("{text}; check the options that the address names")),

@@ -76,17 +76,34 @@ pub(super) async fn fly(
     begin: &str,
     statements: Vec<Statement<'_>>,
 ) -> Result<Vec<Reply>, Failure> {
+    match fly_until(client, begin, statements).await? {
+        (replies, None) => Ok(replies),
+        (_, Some(failure)) => Err(failure),
+    }
+}
+
+/// As [`fly`]; returns the replies of the statements before the first that failed, and its failure.
+///
+/// # Errors
+/// That of `begin`.
+pub(super) async fn fly_until(
+    client: &Client,
+    begin: &str,
+    statements: Vec<Statement<'_>>,
+) -> Result<(Vec<Reply>, Option<Failure>), Failure> {
     let sent = join_all(statements.into_iter().map(|statement| statement.run(client)));
     let (begun, replies) =
         if begin.is_empty() { (Ok(()), sent.await) } else { join(client.batch_execute(begin), sent).await };
     begun?;
     let (replies, errors): (Vec<_>, Vec<_>) = replies.into_iter().partition(Result::is_ok);
+    // After one that failed none succeeds.
+    let replies = replies.into_iter().filter_map(Result::ok).collect();
     let mut errors = errors.into_iter().filter_map(Result::err);
-    let Some(first) = errors.next() else { return Ok(replies.into_iter().filter_map(Result::ok).collect()) };
+    let Some(first) = errors.next() else { return Ok((replies, None)) };
     // What the server says of the statements after the one that failed is no cause.
     let is_cause = |error: &tokio_postgres::Error| error.code() != Some(&SqlState::IN_FAILED_SQL_TRANSACTION);
     let first = if is_cause(&first) { first } else { errors.find(is_cause).unwrap_or(first) };
-    Err(first.into())
+    Ok((replies, Some(first.into())))
 }
 
 /// Runs one statement outside of a flight.

@@ -2,13 +2,16 @@
 //!
 //! While no batch is written, a thread renews the lease every few seconds over the same connection, and opens it
 //! anew when it was lost: a healthy instance that has nothing to write is told from a frozen one, and a job that
-//! waits for events notices early that its database is away. A missed sign of life costs nothing but the lease.
+//! waits for events notices early that its database is away, or that it was overtaken, and is told by `noticed`. A
+//! missed sign of life costs nothing but the lease.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
+
+use telemetra_engine::sink::SinkError;
 
 use super::{
     Address,
@@ -33,11 +36,21 @@ pub(super) struct Link {
     address: Address,
     application: String,
     session: Mutex<Option<Session>>,
+    /// What the last sign of life came to, until something succeeds.
+    noticed: Mutex<Option<Noticed>>,
+}
+
+/// What a sign of life that failed says of the store.
+#[derive(Clone, Debug)]
+enum Noticed {
+    Away(String),
+    Overtaken(String),
 }
 
 impl Link {
     pub(super) fn new(address: Address, job: &str) -> Self {
-        Self { address, application: format!("telemetra {job}"), session: Mutex::new(None) }
+        let application = format!("telemetra {job}");
+        Self { address, application, session: Mutex::new(None), noticed: Mutex::new(None) }
     }
 
     /// Runs `work` on the session, opened anew if it is gone. After a failure that may leave a transaction open
@@ -54,8 +67,25 @@ impl Link {
         let result = work(&session);
         if result.is_ok() {
             *held = Some(session);
+            self.notice(None);
         }
         result
+    }
+
+    /// What the signs of life told; asks nobody.
+    ///
+    /// # Errors
+    /// `NotApplied` while the store is away, `Fenced` once another instance has the job.
+    pub(super) fn noticed(&self) -> Result<(), SinkError> {
+        match self.noticed.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            None => Ok(()),
+            Some(Noticed::Away(text)) => Err(SinkError::NotApplied(text)),
+            Some(Noticed::Overtaken(text)) => Err(SinkError::Fenced(text)),
+        }
+    }
+
+    fn notice(&self, noticed: Option<Noticed>) {
+        *self.noticed.lock().unwrap_or_else(PoisonError::into_inner) = noticed;
     }
 
     /// Closes the connection.
@@ -118,7 +148,12 @@ fn beat(link: &Link, job: &str, epoch: i64) {
         let statement = Statement::new(&sql).text(&job).int(&epoch);
         session.run(BEAT_LIMIT, async |client| one(client, statement).await)
     });
-    if let Err(failure) = renewed {
-        tracing::debug!(job, %failure, "no sign of life could be given");
+    match renewed {
+        Ok(reply) if reply.affected == 1 => {}
+        Ok(_) => link.notice(Some(Noticed::Overtaken(format!("job {job} is no longer at epoch {epoch}")))),
+        Err(failure) => {
+            tracing::debug!(job, %failure, "no sign of life could be given");
+            link.notice(Some(Noticed::Away(failure.to_string())));
+        }
     }
 }

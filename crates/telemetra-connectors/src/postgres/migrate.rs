@@ -45,7 +45,7 @@ pub struct Migrated {
 /// local time of `adopt_timezone`. One transaction: all of it or nothing.
 ///
 /// # Errors
-/// Halts on a newer schema, and names everything that is in the way of adoption, with the SQL that clears it.
+/// `NotApplied` when the server cannot be reached now; halts where it does not let us in, on a newer schema, and names everything that is in the way of adoption, with the SQL that clears it.
 pub fn migrate(address: &Address, adopt_timezone: &str) -> Result<Migrated, SinkError> {
     let work = || {
         let session = Session::open(address, "telemetra migrate")?;
@@ -57,7 +57,7 @@ pub fn migrate(address: &Address, adopt_timezone: &str) -> Result<Migrated, Sink
             Ok(done)
         })
     };
-    work().map_err(Failure::into_sink_error)
+    work().map_err(Failure::at_first_start)
 }
 
 /// Makes the tables in a database that has none of ours, demands that they are as they must be otherwise.
@@ -166,7 +166,7 @@ async fn make(client: &Client, adopted: &[&str]) -> Result<(), Failure> {
 }
 
 /// The schema's version, 0 in a database without ours.
-async fn version(client: &Client) -> Result<usize, Failure> {
+pub(super) async fn version(client: &Client) -> Result<usize, Failure> {
     let sql = "SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), current_user::text
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                WHERE n.nspname = $1 AND c.relname = 'schema_version' AND c.relkind = 'r'";
@@ -191,7 +191,7 @@ async fn version(client: &Client) -> Result<usize, Failure> {
 }
 
 /// Rights that making tables needs and this role lacks, with the SQL that gives them.
-async fn missing_rights(client: &Client) -> Result<Vec<Obstacle>, Failure> {
+pub(super) async fn missing_rights(client: &Client) -> Result<Vec<Obstacle>, Failure> {
     let sql = "SELECT current_schema()::text, current_user::text, current_database()::text,
                       coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
                       has_database_privilege(current_database(), 'CREATE'),
@@ -233,7 +233,7 @@ async fn missing_rights(client: &Client) -> Result<Vec<Obstacle>, Failure> {
     Ok(missing)
 }
 
-fn refuse_without_rights(missing: &[Obstacle]) -> Result<(), Failure> {
+pub(super) fn refuse_without_rights(missing: &[Obstacle]) -> Result<(), Failure> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -246,7 +246,7 @@ fn refuse_without_rights(missing: &[Obstacle]) -> Result<(), Failure> {
 }
 
 /// `run` makes tables only where it is in nobody's way.
-async fn refuse_taken(client: &Client) -> Result<(), Failure> {
+pub(super) async fn refuse_taken(client: &Client) -> Result<(), Failure> {
     let taken = adopt::taken(client).await?;
     if taken.is_empty() {
         return Ok(());

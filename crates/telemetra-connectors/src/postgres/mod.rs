@@ -11,6 +11,7 @@
 //! | `schema` | what the tables must look like |
 //! | `columns` | what the tables do look like, held against `schema` |
 //! | `quote` | names and texts inside of SQL |
+//! | `foresee` | what a run would find |
 //! | `adopt` | the tables of the old job |
 //! | `roles` | least-privilege roles |
 //! | `sink` | the engine's `Sink` |
@@ -18,7 +19,7 @@
 //! | `flight` | statements that travel together |
 //! | `take_over` | epoch, lease, and where a job stands, read under lock |
 //! | `commit` | one batch, one transaction |
-//! | `ledger_rows` | positions, ranges, segments, gaps, refused and late records |
+//! | `positions`, `ranges`, `segments`, `refused` | what a batch adds to the ledger |
 //! | `chat_rows` | `chat_summary_minute` and `moments` |
 //! | `values` | values on the wire |
 //! | `snapshot` | the SQL that stores share, run on PostgreSQL |
@@ -34,14 +35,18 @@ mod failure;
 #[cfg(test)]
 mod fake;
 mod flight;
-mod ledger_rows;
+mod foresee;
 mod link;
 mod migrate;
+mod positions;
 mod quote;
+mod ranges;
 mod reader;
+mod refused;
 mod roles;
 mod schema;
 mod secret;
+mod segments;
 mod session;
 mod setup;
 mod sink;
@@ -55,6 +60,7 @@ use telemetra_engine::source::Input;
 
 pub use self::{
     address::{Address, AddressFault, ChannelBinding, Host, PORT, Parts, SslMode, Target},
+    foresee::foresee,
     migrate::{Migrated, migrate},
     reader::open_reader,
     roles::roles_sql,

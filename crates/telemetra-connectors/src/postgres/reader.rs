@@ -26,12 +26,13 @@ struct PgReader {
 /// Opens the store at `address`, which must have this program's schema.
 ///
 /// # Errors
-/// `Halt` without such a store, `NotApplied` when it cannot be read now.
+/// `Halt` without such a store and where the server does not let us in, `NotApplied` when it cannot be read now.
 pub fn open_reader(address: &Address) -> Result<StoreReader, SinkError> {
     let mut reader = PgReader { address: address.clone(), session: None };
     let there =
         "SELECT to_regclass('telemetra.job') IS NOT NULL AND to_regclass('chat_summary_minute') IS NOT NULL
                      AND to_regclass('moments') IS NOT NULL AS there";
+    reader.session = Some(Session::open_read_only(address, NAME).map_err(Failure::at_first_start)?);
     let mut found = false;
     reader.snapshot(SHORT_LIMIT, &mut |db| {
         found = db.one(there, &[], |row| row.bool(0))?.unwrap_or(false);

@@ -121,11 +121,11 @@ fn judged(
     match wanted {
         // A failover may promote it, an operator may open it again: that passes.
         Target::ReadWrite if facts.in_recovery => {
-            Err(Failure::Away(format!("{place} is a standby, which takes no writes")))
+            Err(Failure::Away(format!("{place} is a standby, which takes no writes: name the primary")))
         }
-        Target::ReadWrite if is_read_only => {
-            Err(Failure::Away(format!("{place} takes no writes: default_transaction_read_only is on there")))
-        }
+        Target::ReadWrite if is_read_only => Err(Failure::Away(format!(
+            "{place} takes no writes: default_transaction_read_only is on there; turn it off, or name another server"
+        ))),
         Target::ReadOnly if !is_read_only => {
             Err(Failure::Away(format!("{place} takes writes, and a server that does not is asked for")))
         }

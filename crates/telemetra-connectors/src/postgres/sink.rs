@@ -23,9 +23,8 @@ use telemetra_engine::{
 use super::{
     Address, Held, Job, chat_rows, commit,
     failure::Failure,
-    ledger_rows,
     link::{Link, Pulse},
-    migrate,
+    migrate, refused,
     session::Session,
     take_over,
 };
@@ -120,7 +119,7 @@ impl Sink<Chat> for PostgresSink {
         let held = self.held()?;
         self.with(|session, job| {
             session.run(ASK_LIMIT, async |client| {
-                ledger_rows::dead_offsets(client, job, held, partition, range).await
+                refused::dead_offsets(client, job, held, partition, range).await
             })
         })
     }
@@ -135,6 +134,10 @@ impl Sink<Chat> for PostgresSink {
     fn set_halted(&mut self, cause: Option<&str>) -> Result<(), SinkError> {
         let epoch = self.held()?.epoch;
         self.with(|session, job| commit::set_halted(session, &job.name, epoch, cause, now_ms()))
+    }
+
+    fn noticed(&mut self) -> Result<(), SinkError> {
+        self.link.noticed()
     }
 }
 

@@ -18,12 +18,11 @@ use super::{
     commit::{BEGIN_ASKING, lock_or_not},
     failure::Failure,
     flight::{Reply, Statement, fly, one},
-    ledger_rows::int,
     link::HOLDS,
     migrate,
     session::Session,
     snapshot::PgSnapshot,
-    values::Ms,
+    values::{Ms, int},
 };
 use crate::ledger::recover;
 

@@ -4,6 +4,8 @@ use std::error::Error;
 
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, private::BytesMut, to_sql_checked};
 
+use super::failure::Failure;
+
 /// Milliseconds from the Unix epoch to PostgreSQL's, 2000-01-01.
 const EPOCH_MS: i64 = 946_684_800_000;
 
@@ -28,6 +30,14 @@ impl<'a> FromSql<'a> for Ms {
     }
 
     accepts!(TIMESTAMPTZ);
+}
+
+/// A number for PostgreSQL, whose bigint ends at 2^63 - 1.
+///
+/// # Errors
+/// Halts on a larger one.
+pub(super) fn int(number: u64) -> Result<i64, Failure> {
+    i64::try_from(number).map_err(|_| Failure::halt(format!("{number} is too large for the store")))
 }
 
 /// An array of texts as PostgreSQL reads it from text: arrays cannot be nested in the arrays that `unnest` takes.

@@ -1,30 +1,21 @@
-//! Tests of the embedded store: one file of them per promise, all on a story of three batches.
+//! Tests of what is SQLite's own: its file, its locks, how it finds rows. What both stores promise is tested on both
+//! (`stores` of the integration tests).
 
-mod audit;
-mod commit;
-mod instances;
+mod file;
+mod plans;
 mod schema;
-mod shown;
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, OnceLock},
-};
+use std::path::PathBuf;
 
 use rusqlite::{Connection, types::FromSql};
 use telemetra_core::{
     chat::rows::{ChatRows, MomentRow, WindowRow},
     watermark::{PartitionClock, Watermark},
-    window::WindowSpec,
 };
 use telemetra_engine::{
     audit::Report,
-    ids::{AttemptId, Offset, PartitionId},
-    sink::{
-        BatchKind, Commit, DeadLetter, LateEvent, Place, Position, PositionEntry, RangeEntry, Recovered,
-        Sink, Tally,
-    },
-    source::{Input, Segment},
+    sink::{BatchKind, Position, PositionEntry, RangeEntry, Tally},
+    source::Segment,
 };
 
 use super::*;
@@ -33,7 +24,6 @@ use crate::ledger::StoreReader;
 /// 2025-01-01T00:00:00Z.
 const T0: i64 = 1_735_689_600_000;
 const CHAT: PartitionId = PartitionId { input: 0, partition: 0 };
-const VIEWER: PartitionId = PartitionId { input: 1, partition: 0 };
 
 /// A store in a folder of its own.
 struct Store {
@@ -48,24 +38,6 @@ impl Store {
         Self { _folder: folder, path }
     }
 
-    /// A store that holds the whole story; nobody runs the job.
-    fn with_story() -> Self {
-        static FILE: OnceLock<Vec<u8>> = OnceLock::new();
-        let file = FILE.get_or_init(|| {
-            let store = Self::new();
-            let (mut sink, _) = store.take_over();
-            for batch in &story() {
-                sink.commit(batch).unwrap();
-            }
-            // The last connection to close leaves everything in the one file.
-            drop(sink);
-            std::fs::read(&store.path).unwrap()
-        });
-        let store = Self::new();
-        std::fs::write(&store.path, file).unwrap();
-        store
-    }
-
     fn sink(&self) -> SqliteSink {
         SqliteSink::open(&self.path, "chat", window()).unwrap()
     }
@@ -74,11 +46,6 @@ impl Store {
         let mut sink = self.sink();
         let recovered = sink.take_over(&inputs(), "meaning").unwrap();
         (sink, recovered)
-    }
-
-    /// Lets another instance past the lock, as on a file system that has none.
-    fn forget_lock(&self) {
-        std::fs::remove_file(self.path.with_extension("db.chat.lock")).unwrap();
     }
 
     fn sql(&self, sql: &str) {
@@ -122,23 +89,22 @@ fn window() -> WindowSpec {
     WindowSpec::new(20_000, 10_000).unwrap()
 }
 
-fn inputs() -> [Input; 2] {
-    ["chat", "viewer"].map(|name| Input { name, topic: None, place: format!("in/{name}") })
+fn inputs() -> [Input; 1] {
+    [Input { name: "chat", topic: None, place: "in/chat".into() }]
 }
 
-/// A batch of which nothing is known but its number and watermarks (seconds after T0).
-fn batch(batch_id: u64, before: Option<i64>, after: Option<i64>) -> Commit<ChatRows> {
-    let watermark = |seconds: Option<i64>| Watermark::from(seconds.map(|seconds| T0 + seconds * 1_000));
+/// A batch that reads nothing, after `first`.
+fn batch(batch_id: u64) -> Commit<ChatRows> {
     Commit {
         batch_id,
         attempt: AttemptId(u128::from(batch_id) << 100),
         kind: BatchKind::Read,
         planned_at_ms: T0 + 60_000,
-        watermark_before: watermark(before),
-        watermark: watermark(after),
-        open_end_ms: None,
+        watermark_before: Watermark::at(T0 + 20_000),
+        watermark: Watermark::at(T0 + 20_000),
+        open_end_ms: Some(T0 + 30_000),
         open_digest: u64::MAX - batch_id,
-        open_count: 0,
+        open_count: 1,
         final_count: 0,
         window_misses: 0,
         ranges: Vec::new(),
@@ -153,137 +119,63 @@ fn batch(batch_id: u64, before: Option<i64>, after: Option<i64>) -> Commit<ChatR
     }
 }
 
-fn range(partition: PartitionId, offsets: Range<Offset>, tally: Tally) -> RangeEntry {
-    RangeEntry { partition, from: offsets.start, to: offsets.end, tally }
-}
-
-fn position(id: PartitionId, expected_next: Option<Offset>, next: Offset) -> PositionEntry {
-    let clock =
-        PartitionClock { largest_ms: Some(T0 + 15_000), pending_ms: Some(T0 + 99_000), pending_age: 3 };
-    let position = Position { id, next, replay: next - 1, clock, head_since_ms: Some(T0 + 61_000) };
-    PositionEntry { expected_next, position }
-}
-
-fn place(offset: Offset) -> Place {
-    let (file, line) = (Some(Arc::from("part-00.jsonl")), Some(offset + 1));
-    Place { partition: CHAT, offset, file, line, bytes: Some(offset * 10..offset * 10 + 9) }
-}
-
-fn dead(offset: Offset) -> DeadLetter {
-    DeadLetter { place: place(offset), code: "json_syntax".into(), raw: b"{\xff".to_vec() }
-}
-
-/// A window of stream `a` that starts `start` seconds after T0.
-fn row(start: i64, chat_count: i64, is_final: bool) -> WindowRow {
-    WindowRow {
-        stream: "a".into(),
-        start_ms: T0 + start * 1_000,
-        end_ms: T0 + start * 1_000 + 20_000,
-        chat_count,
-        unique_chatters: 3,
-        avg_sentiment: Some(0.25),
-        positive_count: 2,
-        negative_count: 1,
-        chat_rate: chat_count as f64 / 20.0,
-        avg_viewers: None,
-        top_emotes: vec![("Kappa".into(), 3), ("LUL".into(), 1)],
-        z_score: None,
-        is_anomaly: false,
-        is_final,
-    }
-}
-
-fn segment(first_offset: Offset, records: u64) -> Segment {
-    Segment {
-        seq: 0,
-        file: "part-00.jsonl".into(),
-        bytes: 0..records * 100,
-        line: 1,
-        first_offset,
-        records,
-        fingerprint: "00ff".into(),
-        modified_ns: Some(T0 * 1_000_000),
-        span_ms: Some((T0, T0 + 15_000)),
-    }
-}
-
-/// Three batches in which everything happens that the law speaks of.
-///
-/// ```text
-/// windows (count)   -10..10  0..20  10..30  20..40  30..50   final + open = 2 × events - missed
-/// batch 1, to  5 s      9       9                               0 + 18 = 2 ×  9
-/// batch 2, to 15 s     10f     16      6                       10 + 22 = 2 × 16
-/// batch 3, to 35 s             17f     6f      4       4       33 +  8 = 2 × 21 - 1
-/// ```
-fn story() -> [Commit<ChatRows>; 3] {
-    [first(), second(), third()]
-}
-
+/// One event in two windows, of which the first is final and a peak.
 fn first() -> Commit<ChatRows> {
-    let tally = Tally { records: 11, empty: 1, counted: 9, in_windows: 9, dead: 2, ..Tally::default() };
-    let viewers = Tally { records: 3, counted: 3, ..Tally::default() };
-    Commit {
-        open_end_ms: Some(T0 + 20_000),
-        open_count: 18,
-        ranges: vec![range(CHAT, 0..12, tally), range(VIEWER, 5..8, viewers)],
-        positions: vec![position(CHAT, None, 12), position(VIEWER, None, 8)],
-        segments: vec![(CHAT, segment(0, 20)), (VIEWER, segment(5, 3))],
-        dead_letters: vec![dead(0), dead(11)],
-        rows: ChatRows { windows: vec![row(-10, 9, false), row(0, 9, false)], moments: Vec::new() },
-        ..batch(1, None, Some(5))
-    }
-}
-
-fn second() -> Commit<ChatRows> {
-    let tally = Tally { records: 8, counted: 7, in_windows: 7, dead: 1, ..Tally::default() };
-    let windows = vec![row(-10, 10, true), row(0, 16, false), row(10, 6, false)];
-    Commit {
-        open_end_ms: Some(T0 + 30_000),
-        open_count: 22,
-        final_count: 10,
-        ranges: vec![range(CHAT, 12..20, tally)],
-        positions: vec![position(CHAT, Some(12), 20)],
-        segments: vec![(CHAT, segment(0, 20))],
-        dead_letters: vec![dead(15)],
-        rows: ChatRows { windows, moments: Vec::new() },
-        ..batch(2, Some(5), Some(15))
-    }
-}
-
-fn third() -> Commit<ChatRows> {
-    let counted =
-        Tally { records: 6, counted: 5, in_windows: 5, late: 1, window_misses: 1, ..Tally::default() };
-    let late = LateEvent {
-        place: place(22),
-        key: "a".into(),
-        event_time_ms: T0 - 5_000,
-        watermark: Watermark::at(T0 + 15_000),
-        raw: b"{}".to_vec(),
+    let row = |start_ms: i64, is_final: bool| WindowRow {
+        stream: "a".into(),
+        start_ms,
+        end_ms: start_ms + 20_000,
+        chat_count: 1,
+        unique_chatters: 1,
+        avg_sentiment: Some(0.25),
+        positive_count: 1,
+        negative_count: 0,
+        chat_rate: 0.05,
+        avg_viewers: None,
+        top_emotes: vec![("Kappa".into(), 3)],
+        z_score: is_final.then_some(4.5),
+        is_anomaly: is_final,
+        is_final,
     };
-    let anomaly =
-        WindowRow { z_score: Some(4.5), is_anomaly: true, avg_viewers: Some(12.5), ..row(10, 6, true) };
     let moment = MomentRow {
         stream: "a".into(),
-        start_ms: anomaly.start_ms,
-        end_ms: anomaly.end_ms,
+        start_ms: T0,
+        end_ms: T0 + 20_000,
         description: "a peak".into(),
-        intensity: 0.3,
-        chat_count: 6,
-        unique_chatters: 3,
-        avg_viewers: Some(12.5),
+        intensity: 0.05,
+        chat_count: 1,
+        unique_chatters: 1,
+        avg_viewers: None,
         z_score: 4.5,
     };
-    let windows = vec![row(0, 17, true), anomaly, row(20, 4, false), row(30, 4, false)];
+    let clock = PartitionClock { largest_ms: Some(T0 + 15_000), pending_ms: None, pending_age: 0 };
+    let position = Position { id: CHAT, next: 1, replay: 0, clock, head_since_ms: None };
+    let tally = Tally { records: 1, counted: 1, in_windows: 1, ..Tally::default() };
+    let segment = Segment {
+        seq: 0,
+        file: "part-00.jsonl".into(),
+        bytes: 0..100,
+        line: 1,
+        first_offset: 0,
+        records: 1,
+        fingerprint: "00ff".into(),
+        modified_ns: None,
+        span_ms: None,
+    };
     Commit {
-        open_end_ms: Some(T0 + 50_000),
-        open_count: 8,
-        final_count: 23,
-        window_misses: 1,
-        ranges: vec![range(CHAT, 20..26, counted)],
-        positions: vec![position(CHAT, Some(20), 26)],
-        segments: vec![(CHAT, Segment { seq: 1, ..segment(20, 6) })],
-        late_events: vec![late],
-        rows: ChatRows { windows, moments: vec![moment] },
-        ..batch(3, Some(15), Some(35))
+        segments: vec![(CHAT, segment)],
+        watermark_before: Watermark::NONE,
+        final_count: 1,
+        ranges: vec![RangeEntry { partition: CHAT, from: 0, to: 1, tally }],
+        positions: vec![PositionEntry { expected_next: None, position }],
+        rows: ChatRows { windows: vec![row(T0, true), row(T0 + 10_000, false)], moments: vec![moment] },
+        ..batch(1)
     }
+}
+
+/// A store that holds `first`; nobody runs the job.
+fn filled() -> Store {
+    let store = Store::new();
+    store.take_over().0.commit(&first()).unwrap();
+    store
 }

@@ -151,7 +151,7 @@ fn report(options: &RunOptions, latest: &Latest, ending: &Ending, elapsed: Durat
     let once = OnceReport::new(&snapshot, elapsed);
     if options.json {
         out::line(&serde_json::to_string_pretty(&once)?);
-    } else if options.once {
+    } else if options.once && !is_unbegun(&snapshot, ending) {
         out::line(&once.text());
     }
     match ending {
@@ -173,6 +173,12 @@ fn report(options: &RunOptions, latest: &Latest, ending: &Ending, elapsed: Durat
         Ending::Halted(cause) => out::note(&format!("halted: {}", out::whole(cause))),
     }
     Ok(())
+}
+
+/// Whether it ended before there was anything to report but why.
+fn is_unbegun(snapshot: &Snapshot, ending: &Ending) -> bool {
+    let is_failed = matches!(ending, Ending::Halted(_) | Ending::Busy(_) | Ending::Stopped);
+    is_failed && snapshot.taken_over_at_ms.is_none()
 }
 
 fn exit_of(ending: &Ending) -> Exit {

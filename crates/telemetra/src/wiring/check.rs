@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use telemetra_connectors::folder::{FolderInput, FolderOptions, FolderOrder, FolderSource};
+use telemetra_connectors::{
+    folder::{FolderInput, FolderOptions, FolderOrder, FolderSource},
+    postgres,
+};
 use telemetra_core::{
     chat::{Chat, decode::Scratch},
     limits,
@@ -96,9 +99,14 @@ fn store(settings: &Settings) -> Finding {
 }
 
 fn open_store(settings: &Settings) -> anyhow::Result<(String, bool)> {
+    if let Place::Postgres(address) = &settings.store.place
+        && !postgres::foresee(address).map_err(super::told)?
+    {
+        return Ok(("no tables there yet; a run makes them".into(), true));
+    }
     let job = settings.job_or("chat");
     let mut reader = super::open_reader(settings)?;
-    let owner = reader.owner()?;
+    let owner = reader.owner().map_err(super::told)?;
     let (owned, is_ours) = match &owner {
         None => ("no job has run here yet".to_owned(), true),
         Some(owner) if *owner == job => (format!("tables of job {job}"), true),
@@ -106,7 +114,7 @@ fn open_store(settings: &Settings) -> anyhow::Result<(String, bool)> {
             (format!("tables of job {owner}, not of {job}: give --job {owner} or another --store"), false)
         }
     };
-    let is_running = reader.is_running(&job)?;
+    let is_running = reader.is_running(&job).map_err(super::told)?;
     let running = if is_running { "; the job runs already, a second instance waits for it" } else { "" };
     Ok((format!("the tables are of this version; {owned}{running}"), is_ours))
 }

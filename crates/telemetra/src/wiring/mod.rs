@@ -25,7 +25,7 @@ use telemetra_engine::{
     error::JobError,
     ids::AttemptId,
     limits::BATCH_RECORDS_MAX,
-    sink::Sink,
+    sink::{Sink, SinkError},
     status::JobStatus,
     step::{Attempts, Job},
 };
@@ -151,9 +151,11 @@ pub fn page_data(settings: &Settings) -> anyhow::Result<Box<dyn PageData>> {
 pub fn migrate(settings: &Settings, adopt_timezone: &str) -> anyhow::Result<Vec<String>> {
     let path = match &settings.store.place {
         Place::Sqlite(path) => path,
-        Place::Postgres(address) => return Ok(postgres::migrate(address, adopt_timezone)?.lines),
+        Place::Postgres(address) => {
+            return Ok(postgres::migrate(address, adopt_timezone).map_err(told)?.lines);
+        }
     };
-    match sqlite::migrate(path)? {
+    match sqlite::migrate(path).map_err(told)? {
         SCHEMA_VERSION => Ok(Vec::new()),
         0 => Ok(vec![format!("made the tables, version {SCHEMA_VERSION}")]),
         before => Ok(vec![format!("brought the tables from version {before} to {SCHEMA_VERSION}")]),
@@ -177,9 +179,10 @@ pub fn roles_sql(settings: &Settings) -> anyhow::Result<String> {
 /// When the store cannot be read, or has no job of that name.
 pub fn status(settings: &Settings) -> anyhow::Result<Vec<JobNow>> {
     let mut reader = open_reader(settings)?;
-    let jobs = reader.jobs(settings.job.as_deref())?;
+    let jobs = reader.jobs(settings.job.as_deref()).map_err(told)?;
     demand_named(settings, jobs.len())?;
-    let now = |status: JobStatus| Ok(JobNow { is_running: reader.is_running(&status.job)?, status });
+    let now =
+        |status: JobStatus| Ok(JobNow { is_running: reader.is_running(&status.job).map_err(told)?, status });
     jobs.into_iter().map(now).collect()
 }
 
@@ -188,7 +191,7 @@ pub fn status(settings: &Settings) -> anyhow::Result<Vec<JobNow>> {
 /// # Errors
 /// When the store cannot be read, or has no job of that name; an imbalance is no error.
 pub fn audit(settings: &Settings) -> anyhow::Result<Vec<Report>> {
-    let reports = open_reader(settings)?.audit(settings.job.as_deref())?;
+    let reports = open_reader(settings)?.audit(settings.job.as_deref()).map_err(told)?;
     demand_named(settings, reports.len())?;
     Ok(reports)
 }
@@ -204,8 +207,21 @@ fn demand_named(settings: &Settings, found: usize) -> anyhow::Result<()> {
 
 /// The store, opened for reading.
 fn open_reader(settings: &Settings) -> anyhow::Result<StoreReader> {
-    Ok(match &settings.store.place {
-        Place::Sqlite(path) => sqlite::open_reader(path)?,
-        Place::Postgres(address) => postgres::open_reader(address)?,
-    })
+    let opened = match &settings.store.place {
+        Place::Sqlite(path) => sqlite::open_reader(path),
+        Place::Postgres(address) => postgres::open_reader(address),
+    };
+    opened.map_err(told)
+}
+
+/// A store's error in the words of a command that does one thing and leaves: nobody asked it to write a batch.
+fn told(error: SinkError) -> anyhow::Error {
+    match error {
+        SinkError::NotApplied(text) | SinkError::TooLarge(text) => {
+            anyhow::anyhow!(
+                "the store cannot be used now: {text}; nothing was changed; try again once that is mended"
+            )
+        }
+        other => other.into(),
+    }
 }

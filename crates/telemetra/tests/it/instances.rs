@@ -1,78 +1,9 @@
 //! Two instances of one job, a store or a folder that is away, and how an instance leaves: by signal, in order,
 //! losing nothing.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    process::{Child, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, channel},
-    thread,
-    time::Duration,
-};
+use std::fs;
 
-use crate::support::Telemetra;
-
-/// Long enough for any machine; a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Instance {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Instance {
-    fn start(telemetra: &Telemetra) -> Self {
-        Self::start_with(telemetra, &["--chat-dir", "chat"])
-    }
-
-    fn start_with(telemetra: &Telemetra, more: &[&str]) -> Self {
-        let args =
-            ["run", "chat", "--arrival", "rename", "--log-format", "json", "--retry-delay-seconds", "0.1"];
-        let mut command = telemetra.command(&[&args, more].concat());
-        let mut child =
-            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
-        let (sender, lines) = channel();
-        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { child, lines }
-    }
-
-    /// Waits until a line with `text` is printed.
-    fn expect(&self, text: &str) {
-        let mut seen = String::new();
-        loop {
-            let line = self.lines.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|error| panic!("no line with `{text}` ({error}):\n{seen}"));
-            if line.contains(text) {
-                return;
-            }
-            seen.push_str(&line);
-            seen.push('\n');
-        }
-    }
-
-    fn signal(&self, signal: libc::c_int) {
-        let mut kill = std::process::Command::new("kill");
-        kill.arg(format!("-{signal}")).arg(self.child.id().to_string());
-        assert!(kill.status().expect("kill is there").success());
-    }
-
-    fn wait(mut self) -> ExitStatus {
-        self.child.wait().expect("it can be waited for")
-    }
-}
-
-fn telemetra_with_events() -> Telemetra {
-    let telemetra = Telemetra::new();
-    fs::create_dir(telemetra.path().join("chat")).expect("a folder");
-    let event = |second: i64| {
-        let time_ms = 1_735_689_600_000 + second * 1_000;
-        format!("{{\"timestamp\":{time_ms},\"stream_id\":\"s\",\"user_id\":\"u\",\"message\":\"x\"}}\n")
-    };
-    let text: String = (0..300).map(event).collect();
-    fs::write(telemetra.path().join("chat/a.jsonl"), text).expect("a file");
-    telemetra
-}
+use crate::support::{Instance, telemetra_with_events};
 
 #[test]
 fn a_second_instance_waits_and_takes_over_at_once_when_the_first_is_killed() {

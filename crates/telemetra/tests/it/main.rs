@@ -8,5 +8,6 @@ mod golden;
 mod instances;
 mod seam;
 mod sim;
+mod stores;
 mod support;
 mod tidy;

@@ -1,12 +1,16 @@
 //! Runs the real binary in a folder of its own.
 
 use std::{
+    fs,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
 };
 
 use rusqlite::{Connection, OpenFlags};
-use telemetra_services::workspace;
+use telemetra_services::{PATIENCE, workspace};
 use tempfile::TempDir;
 
 /// A folder with a store, and the binary that works in it.
@@ -79,6 +83,67 @@ impl Finished {
         assert_eq!(self.0.status.code(), Some(code), "{}\n{all}", self.1);
         all
     }
+}
+
+/// A run of the binary whose log is read.
+pub(crate) struct Instance {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Instance {
+    pub(crate) fn start(telemetra: &Telemetra) -> Self {
+        Self::start_with(telemetra, &["--chat-dir", "chat"])
+    }
+
+    pub(crate) fn start_with(telemetra: &Telemetra, more: &[&str]) -> Self {
+        let args =
+            ["run", "chat", "--arrival", "rename", "--log-format", "json", "--retry-delay-seconds", "0.1"];
+        let mut command = telemetra.command(&[&args, more].concat());
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+        let (sender, lines) = channel();
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, lines }
+    }
+
+    /// Waits until a line with `text` is printed, and returns it.
+    pub(crate) fn expect(&self, text: &str) -> String {
+        let mut seen = String::new();
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|error| panic!("no line with `{text}` ({error}):\n{seen}"));
+            if line.contains(text) {
+                return line;
+            }
+            seen.push_str(&line);
+            seen.push('\n');
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: libc::c_int) {
+        let mut kill = Command::new("kill");
+        kill.arg(format!("-{signal}")).arg(self.child.id().to_string());
+        assert!(kill.status().expect("kill is there").success());
+    }
+
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        self.child.wait().expect("it can be waited for")
+    }
+}
+
+/// Three hundred events in a folder `chat`.
+pub(crate) fn telemetra_with_events() -> Telemetra {
+    let telemetra = Telemetra::new();
+    fs::create_dir(telemetra.path().join("chat")).expect("a folder");
+    let event = |second: i64| {
+        let time_ms = 1_735_689_600_000 + second * 1_000;
+        format!("{{\"timestamp\":{time_ms},\"stream_id\":\"s\",\"user_id\":\"u\",\"message\":\"x\"}}\n")
+    };
+    let text: String = (0..300).map(event).collect();
+    fs::write(telemetra.path().join("chat/a.jsonl"), text).expect("a file");
+    telemetra
 }
 
 /// A folder or file of the repository's fixtures.
