@@ -6,4 +6,4 @@ mod ledger;
 pub mod postgres;
 pub mod sqlite;
 
-pub use self::ledger::StoreReader;
+pub use self::ledger::{FileLedger, Quarantine, Rejected, Replayed, StoreReader, Wanted};
