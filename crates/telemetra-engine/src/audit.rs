@@ -112,7 +112,9 @@ impl Clause {
             Clause::FinalRows => "final rows and their counts are those that the batches made final",
             Clause::Moments => "every anomaly in a final row is one moment",
             Clause::Counts => "final counts + open counts = windows per event × events - window misses",
-            Clause::Outcomes => "records = accepted + duplicates + conflicts + quarantined, where rows have an id",
+            Clause::Outcomes => {
+                "records = accepted + duplicates + conflicts + quarantined, where rows have an id"
+            }
             Clause::UniqueRows => "rows with an id are those that the batches accepted, and those replayed",
             Clause::Quarantine => "the quarantine holds exactly the conflicts and what was refused",
         }

@@ -210,10 +210,8 @@ fn check_listed(
     report: &mut Report,
 ) -> Result<(), SinkError> {
     let dead = if job.pipeline == Pipeline::Commerce { 0 } else { ranges.dead };
-    let lists = [
-        (Clause::DeadLetters, "dead_letters", dead),
-        (Clause::LateEvents, "late_events", ranges.late),
-    ];
+    let lists =
+        [(Clause::DeadLetters, "dead_letters", dead), (Clause::LateEvents, "late_events", ranges.late)];
     for (clause, table, in_ledger) in lists {
         let sql = format!("SELECT count(*) AS listed FROM {table} WHERE job = $1");
         let rows = db.one(&sql, &[Arg::Text(&job.name)], |row| row.int(0))?.unwrap_or(0);
@@ -226,7 +224,8 @@ fn check_listed(
 /// Batches follow each other, add up to their ranges, and to the job row.
 fn check_batches(db: &mut dyn Snapshot, job: &JobRow, report: &mut Report) -> Result<Batches, SinkError> {
     let sum = |column: &str| format!("CAST(sum({column}) AS bigint) AS {column}");
-    let of_ranges = TOTALS[..OF_RANGES].iter().chain(&["empty", "counted"]).filter(|name| **name != "refused");
+    let of_ranges =
+        TOTALS[..OF_RANGES].iter().chain(&["empty", "counted"]).filter(|name| **name != "refused");
     let sums = of_ranges.map(|column| sum(column)).collect::<Vec<_>>().join(", ");
     // What a range has in quarantine beyond its conflicts was refused by the rules or by the store.
     let refused = match job.pipeline {

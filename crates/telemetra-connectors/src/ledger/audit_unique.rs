@@ -50,7 +50,11 @@ pub(super) fn check_ranges(
 }
 
 /// The whole quarantine, those outside every range included; every batch that put something there is to be exported.
-pub(super) fn check_quarantine(db: &mut dyn Snapshot, job: &str, report: &mut Report) -> Result<(), SinkError> {
+pub(super) fn check_quarantine(
+    db: &mut dyn Snapshot,
+    job: &str,
+    report: &mut Report,
+) -> Result<(), SinkError> {
     let sql = "SELECT (SELECT count(*) FROM rejected_events WHERE job = $1) AS listed,
                    (SELECT coalesce(CAST(sum(conflicts + quarantined) AS bigint), 0) FROM telemetra.batch_range
                     WHERE job = $1) AS in_ledger";
@@ -97,7 +101,8 @@ pub(super) fn check_rows(db: &mut dyn Snapshot, job: &str, report: &mut Report) 
     let rows = Side::new(rows, "rows with a batch");
     report.compare(Clause::UniqueRows, || "user_events".into(), rows, expected);
     if others != 0 {
-        report.remark(format!("rows of user_events written by another program, which no sum counts: {others}"));
+        report
+            .remark(format!("rows of user_events written by another program, which no sum counts: {others}"));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@
 //! | `instant` | instants as text |
 //! | `recover` | where a job stands, checked before it is believed |
 //! | `text` | JSON as text |
-//! | `pipeline` | what a job computes, for good |
+//! | `pipeline`, `tables` | what a job computes, for good; the type that its sink is made for |
 //! | `outcome` | what a batch came to, judged before COMMIT |
 //! | `intake` | candidates for rows with an id: who is new, what became of each |
 //! | `quarantine` | refused records: shown, exported, tried again |
@@ -39,20 +39,23 @@ pub(crate) mod recover;
 mod row;
 mod shown;
 mod status;
+mod tables;
 pub(crate) mod text;
 pub(crate) mod windows;
 
 use telemetra_engine::sink::SinkError;
 
-pub use self::{
-    quarantine::{FileLedger, Quarantine, Rejected, Replayed, Wanted},
-    reader::StoreReader,
-};
 pub(crate) use self::{
     outcome::{Outcome, Piece},
     pipeline::{Pipeline, Refused},
     reader::Readable,
     row::{Cell, Row},
+    tables::Keeps,
+};
+pub use self::{
+    quarantine::{FileLedger, Quarantine, Rejected, Replayed, Wanted},
+    reader::StoreReader,
+    tables::{ChatTables, CommerceTables},
 };
 
 /// Longest name of a job, bytes.

@@ -151,14 +151,24 @@ pub(crate) fn came_to(intake: &Intake<'_>, batches: &[Option<i64>]) -> Vec<Repla
 }
 
 /// See [`super::StoreReader::rejected`].
-pub(super) fn rejected(db: &mut dyn Snapshot, job: &str, wanted: &Wanted) -> Result<Vec<Rejected>, SinkError> {
+pub(super) fn rejected(
+    db: &mut dyn Snapshot,
+    job: &str,
+    wanted: &Wanted,
+) -> Result<Vec<Rejected>, SinkError> {
     let code = wanted.code.as_deref().map(pattern);
-    let (partition, offset) = wanted.after.map_or((-1, -1), |(partition, offset)| (partition.into(), offset.cast_signed()));
+    let (partition, offset) =
+        wanted.after.map_or((-1, -1), |(partition, offset)| (partition.into(), offset.cast_signed()));
     let mut args = vec![Arg::Text(job), Arg::Int(partition), Arg::Int(offset)];
     let mut conditions = String::new();
     let mut only = |condition: &str, arg| {
         args.push(arg);
-        conditions += &format!(" AND {} ${}{}", condition, args.len(), if condition.ends_with("LIKE") { " ESCAPE '\\'" } else { "" });
+        conditions += &format!(
+            " AND {} ${}{}",
+            condition,
+            args.len(),
+            if condition.ends_with("LIKE") { " ESCAPE '\\'" } else { "" }
+        );
     };
     if let Some(code) = &code {
         // Each code stands between bars, and what it names between another two.

@@ -89,29 +89,29 @@ pub(super) fn insert<'t>(
     now: &str,
     from: impl Fn(usize, &Candidate<'_>) -> (i64, Option<&'t str>),
 ) -> Result<(), Failure> {
-    let sql = "INSERT INTO user_events (event_id, user_id, product_id, product_name, category, price, event_type,
+    let sql =
+        "INSERT INTO user_events (event_id, user_id, product_id, product_name, category, price, event_type,
                    event_timestamp, created_at, batch_id, origin, origin_position)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     let mut statement = db.prepare_cached(sql)?;
     let mut time = String::new();
     // A second round only where a refused row gives way to the next of its id.
     while intake.pending_count() > 0 {
-        let mut refused = Vec::new();
+        let (mut became, mut is_refused) = (Vec::new(), false);
         for (number, candidate) in intake.pending() {
             let (batch_id, topic) = from(number, &candidate);
             time.clear();
             text::push_instant_us(&mut time, candidate.payload.time_us);
-            if !insert_one(&mut statement, &candidate, &time, now, batch_id, topic)? {
-                refused.push((number, Became::Refused(REFUSED.to_owned())));
-            }
+            let is_written = insert_one(&mut statement, &candidate, &time, now, batch_id, topic)?;
+            is_refused |= !is_written;
+            let refused = || Became::Refused(REFUSED.to_owned());
+            became.push((number, if is_written { Became::Written } else { refused() }));
         }
-        if refused.is_empty() {
+        if !is_refused {
             intake.all_written();
             return Ok(());
         }
-        let left_out = |number: usize| refused.iter().any(|(refused, _)| *refused == number);
-        let written: Vec<_> = intake.pending().map(|(number, _)| number).filter(|number| !left_out(*number)).collect();
-        intake.settle(refused.into_iter().chain(written.into_iter().map(|number| (number, Became::Written))));
+        intake.settle(became);
     }
     Ok(())
 }
@@ -156,7 +156,8 @@ fn insert_rejected(
     batch_id: i64,
     quarantine: &[Refusal<'_>],
 ) -> Result<(), Failure> {
-    let sql = "INSERT INTO rejected_events (job, topic, \"partition\", \"offset\", file, line, byte_from, byte_to,
+    let sql =
+        "INSERT INTO rejected_events (job, topic, \"partition\", \"offset\", file, line, byte_from, byte_to,
                    codes, raw, batch_id)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     let mut statement = db.prepare_cached(sql)?;

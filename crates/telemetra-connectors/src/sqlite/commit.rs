@@ -19,10 +19,10 @@ use super::{
     tables::Tables,
     text,
 };
-use crate::ledger::Outcome;
+use crate::ledger::{Keeps, Outcome};
 
 /// The batch of a pipeline's tables.
-pub(super) type BatchOf<T> = Commit<<<T as Tables>::Logic as Logic>::Rows>;
+pub(super) type BatchOf<T> = Commit<<<T as Keeps>::Logic as Logic>::Rows>;
 
 /// See [`telemetra_engine::sink::Sink::commit`].
 pub(super) fn commit<T: Tables>(
@@ -213,7 +213,8 @@ pub(super) fn was_applied(
     let sql = "SELECT attempt, accepted, duplicates, conflicts, refused FROM telemetra_batch
                WHERE job = ?1 AND batch_id = ?2";
     let key = params![job.name, int(batch_id)?];
-    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]));
+    let read =
+        |row: &rusqlite::Row<'_>| Ok((row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]));
     let found: Option<(String, [i64; 4])> = tx.query_row(sql, key, read).optional()?;
     if stored != int(epoch)? {
         let text = format!("job {} is at epoch {stored}, this instance has {epoch}", job.name);

@@ -81,7 +81,8 @@ fn refuse_foreign_tables(db: &Connection, version: usize) -> Result<(), Failure>
     if version >= SCHEMA_VERSION {
         return Ok(());
     }
-    let names = "SELECT type, name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'";
+    let names =
+        "SELECT type, name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'";
     let before = reference(version)?;
     let ours = reference(SCHEMA_VERSION)?;
     let mut statement = ours.prepare(names)?;

@@ -48,14 +48,9 @@ use telemetra_engine::{
 };
 
 use self::{connection::Failure, lock::JobLock, tables::Tables};
-pub use self::{
-    migrate::SCHEMA_VERSION,
-    quarantine::open_quarantine,
-    reader::open_reader,
-    tables::{ChatTables, CommerceTables},
-};
+pub use self::{migrate::SCHEMA_VERSION, quarantine::open_quarantine, reader::open_reader};
 pub use crate::ledger::JOB_NAME_BYTES_MAX;
-use crate::ledger::{Pipeline, check_job_name, text};
+use crate::ledger::{ChatTables, CommerceTables, Keeps, Pipeline, check_job_name, text};
 
 /// Brings the store at `path` to [`SCHEMA_VERSION`], making the file if there is none; returns the version it
 /// had before, 0 for a new file.
@@ -122,10 +117,10 @@ impl<T> SqliteSink<T> {
     }
 
     /// Runs `work` on the connection, opened anew if it was closed.
-    fn with<T>(
+    fn with<A>(
         &mut self,
-        work: impl FnOnce(&mut Connection, &Job) -> Result<T, Failure>,
-    ) -> Result<T, SinkError> {
+        work: impl FnOnce(&mut Connection, &Job) -> Result<A, Failure>,
+    ) -> Result<A, SinkError> {
         let db = match self.db.take() {
             Some(db) => Ok(db),
             None => connection::open_writer(&self.path),
@@ -144,7 +139,7 @@ impl<T> SqliteSink<T> {
     }
 }
 
-impl<T: Tables> Sink<T::Logic> for SqliteSink<T> {
+impl<T: Tables> Sink<<T as Keeps>::Logic> for SqliteSink<T> {
     fn take_over(&mut self, inputs: &[Input], meaning: &str) -> Result<Recovered, SinkError> {
         if self.lock.is_none() {
             self.lock = Some(JobLock::take(&self.path, &self.job.name)?);
@@ -156,7 +151,10 @@ impl<T: Tables> Sink<T::Logic> for SqliteSink<T> {
         Ok(recovered)
     }
 
-    fn commit(&mut self, commit: &Commit<<T::Logic as Logic>::Rows>) -> Result<Applied, SinkError> {
+    fn commit(
+        &mut self,
+        commit: &Commit<<<T as Keeps>::Logic as Logic>::Rows>,
+    ) -> Result<Applied, SinkError> {
         let held = self.held()?;
         self.with(|db, job| commit::commit::<T>(db, job, &held, commit, now_ms()))
     }
@@ -178,7 +176,10 @@ impl<T: Tables> Sink<T::Logic> for SqliteSink<T> {
         self.with(|db, job| ledger::dead_offsets(db, T::REFUSED, &job.name, &held, partition, range))
     }
 
-    fn answer(&mut self, ask: &<T::Logic as Logic>::Ask) -> Result<<T::Logic as Logic>::Answer, SinkError> {
+    fn answer(
+        &mut self,
+        ask: &<<T as Keeps>::Logic as Logic>::Ask,
+    ) -> Result<<<T as Keeps>::Logic as Logic>::Answer, SinkError> {
         self.with(|db, _| T::answer(db, ask))
     }
 

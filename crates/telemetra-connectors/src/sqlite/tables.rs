@@ -3,33 +3,23 @@
 //! Epoch, compare-and-set, ledger and COMMIT are written once ([`super::commit`]); a pipeline adds its rows to the
 //! transaction and says what they came to.
 
-use std::marker::PhantomData;
-
 use rusqlite::Connection;
 use telemetra_core::{
-    chat::{
-        Chat,
-        rows::{BaselineAnswer, BaselineAsk, ChatRows},
-    },
+    chat::rows::{BaselineAnswer, BaselineAsk, ChatRows},
     commerce::rows::CommerceRows,
     logic::Logic,
 };
 use telemetra_engine::sink::Commit;
 
 use super::{Held, Job, chat_rows, commerce_rows, connection::Failure, ledger};
-use crate::ledger::{Outcome, Refused};
+use crate::ledger::{ChatTables, CommerceTables, Keeps, Outcome, Refused};
 
 /// The tables of one pipeline.
-pub trait Tables: 'static {
-    /// Whose rows they hold.
-    type Logic: Logic;
-
+pub(super) trait Tables: Keeps + Sized {
     /// Where refused records are listed.
-    #[allow(private_interfaces, reason = "nothing outside can name this trait")]
     const REFUSED: Refused;
 
     /// Writes the rows of a batch, and the records that it refused, inside its transaction.
-    #[allow(private_interfaces, reason = "nothing outside can name this trait")]
     fn write(
         db: &Connection,
         job: &Job,
@@ -39,21 +29,13 @@ pub trait Tables: 'static {
     ) -> Result<Outcome, Failure>;
 
     /// Reads back what the pipeline asks for.
-    #[allow(private_interfaces, reason = "nothing outside can name this trait")]
     fn answer(
         db: &Connection,
         ask: &<Self::Logic as Logic>::Ask,
     ) -> Result<<Self::Logic as Logic>::Answer, Failure>;
 }
 
-/// `chat_summary_minute` and `moments`.
-#[derive(Debug)]
-pub struct ChatTables;
-
 impl Tables for ChatTables {
-    type Logic = Chat;
-
-    #[allow(private_interfaces, reason = "nothing outside can name this trait")]
     const REFUSED: Refused = Refused::DeadLetters;
 
     fn write(
@@ -80,14 +62,7 @@ impl Tables for ChatTables {
     }
 }
 
-/// `user_events` and `rejected_events`; `L` is the pipeline whose rows they are.
-#[derive(Debug)]
-pub struct CommerceTables<L>(PhantomData<fn() -> L>);
-
 impl<L: Logic<Rows = CommerceRows, Ask = (), Answer = ()>> Tables for CommerceTables<L> {
-    type Logic = L;
-
-    #[allow(private_interfaces, reason = "nothing outside can name this trait")]
     const REFUSED: Refused = Refused::Quarantine;
 
     fn write(

@@ -66,7 +66,13 @@ pub(super) fn position(id: PartitionId, expected_next: Option<Offset>, next: Off
 }
 
 fn place(offset: Offset) -> Place {
-    Place { partition: CHAT, offset, file: Some(Arc::from("part-00.jsonl")), line: Some(offset + 1), bytes: None }
+    Place {
+        partition: CHAT,
+        offset,
+        file: Some(Arc::from("part-00.jsonl")),
+        line: Some(offset + 1),
+        bytes: None,
+    }
 }
 
 pub(super) fn dead(offset: Offset) -> DeadLetter {

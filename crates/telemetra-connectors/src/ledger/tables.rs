@@ -1,0 +1,29 @@
+//! The tables of a pipeline, as a type that a sink is made for.
+//!
+//! What is done to them is each store's; whose rows they hold is the same in all.
+
+use std::marker::PhantomData;
+
+use telemetra_core::{chat::Chat, commerce::rows::CommerceRows, logic::Logic};
+
+/// Tables that hold the rows of one pipeline.
+pub trait Keeps: 'static {
+    /// The pipeline.
+    type Logic: Logic;
+}
+
+/// `chat_summary_minute` and `moments`.
+#[derive(Debug)]
+pub struct ChatTables;
+
+impl Keeps for ChatTables {
+    type Logic = Chat;
+}
+
+/// `user_events` and `rejected_events`; `L` is the pipeline whose rows they are.
+#[derive(Debug)]
+pub struct CommerceTables<L>(PhantomData<fn() -> L>);
+
+impl<L: Logic<Rows = CommerceRows, Ask = (), Answer = ()>> Keeps for CommerceTables<L> {
+    type Logic = L;
+}
