@@ -4,9 +4,12 @@
 CARGO ?= cargo
 # Arguments for `make run` and `make demo`: make run ARGS="status --store sqlite:telemetra.db"
 ARGS ?=
+# How long `make faults` goes on, and what it draws: make faults MINUTES=30 SEED=7
+MINUTES ?= 5
+SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: demo test check bench build run fmt fmt-check lint deny clean help toolchain postgres
+.PHONY: demo test check bench build run fmt fmt-check lint deny clean help toolchain postgres faults
 
 demo: build ## Show it: generated chat, live windows and moments on a local page; Ctrl-C stops it
 	@$(CARGO) run --quiet --release --locked -p telemetra -- demo $(ARGS)
@@ -19,8 +22,12 @@ check: fmt-check lint ## Before each commit: layout, lints, unit tests, tidy; un
 	$(CARGO) test --quiet --workspace --exclude telemetra-services --locked --lib
 	$(CARGO) test --quiet --locked -p telemetra --test it tidy
 
-bench: toolchain ## Events per CPU-second and peak memory, stage by stage (docs/performance.md)
+bench: toolchain postgres ## Events per CPU-second and peak memory, stage by stage (docs/performance.md)
 	$(CARGO) bench --locked -p telemetra --bench throughput
+
+faults: toolchain postgres ## Minutes of kill -9, crashes and cut networks on a real PostgreSQL; rows must stay right
+	TELEMETRA_FAULTS_MINUTES=$(MINUTES) $(if $(SEED),TELEMETRA_FAULTS_SEED=$(SEED)) \
+		$(CARGO) test --release --locked -p telemetra --test it -- --nocapture faults::rounds
 
 build: toolchain ## Release build
 	$(CARGO) build --release --locked -p telemetra

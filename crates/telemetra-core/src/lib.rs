@@ -8,6 +8,7 @@ pub mod chat;
 pub mod commerce;
 pub mod generate;
 pub mod hash;
+mod json;
 pub mod limits;
 pub mod logic;
 pub mod mutant;

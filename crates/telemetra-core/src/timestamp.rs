@@ -30,12 +30,31 @@ pub fn parse(text: &str) -> Result<i64, TimestampError> {
 
 /// [`parse`] for bytes that need not be text; what is accepted is ASCII without quotes and backslashes.
 pub(crate) fn parse_bytes(text: &[u8]) -> Result<i64, TimestampError> {
-    let Some((civil, rest)) = text.split_first_chunk::<19>() else {
-        return Err(TimestampError::Syntax);
-    };
-    let civil_s = civil_seconds(civil).ok_or(TimestampError::Syntax)?;
-    let (fraction_ms, offset_s) = fraction_and_offset(rest).ok_or(TimestampError::Syntax)?;
-    check_range((civil_s - offset_s) * 1_000 + fraction_ms)
+    let civil = Civil::parse(text).ok_or(TimestampError::Syntax)?;
+    let offset_s = civil.offset_s.unwrap_or(0);
+    check_range((civil.seconds - offset_s) * 1_000 + i64::from(civil.nanos / 1_000_000))
+}
+
+/// What a text of a timestamp's shape says, before a time zone makes it an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Civil {
+    /// Seconds from the Unix epoch to date and time read as UTC; years 0 to 9999.
+    pub(crate) seconds: i64,
+    /// The fraction, nanoseconds.
+    pub(crate) nanos: u32,
+    /// Seconds by which local time is ahead of UTC; `None` if the text does not say.
+    pub(crate) offset_s: Option<i64>,
+}
+
+impl Civil {
+    /// Reads a text of the shape above; `None` if it has another or names no instant of the calendar.
+    pub(crate) fn parse(text: &[u8]) -> Option<Civil> {
+        let (civil, rest) = text.split_first_chunk::<19>()?;
+        let seconds = civil_seconds(civil)?;
+        let (nanos, zone) = fraction(rest)?;
+        let offset_s = if zone.is_empty() { None } else { Some(offset_seconds(zone)?) };
+        Some(Civil { seconds, nanos, offset_s })
+    }
 }
 
 /// The last minute that was read: stamps of one stream of events mostly share it.
@@ -133,26 +152,21 @@ fn days_since_epoch(year: u32, month: u32, day: u32) -> i64 {
     i64::from(year * 365 + year / 4 - year / 100 + year / 400 + day_of_year) - 719_468 - 146_097
 }
 
-/// Milliseconds of the fraction and seconds of the offset in what follows the seconds.
-fn fraction_and_offset(text: &[u8]) -> Option<(i64, i64)> {
-    let (fraction_ms, zone) = match text.strip_prefix(b".") {
-        None => (0, text),
-        Some(digits) => {
-            let len = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            if !(1..=9).contains(&len) {
-                return None;
-            }
-            let millis =
-                (0..3).fold(0, |sum, at| sum * 10 + if at < len { i64::from(digits[at] - b'0') } else { 0 });
-            (millis, &digits[len..])
-        }
-    };
-    Some((fraction_ms, offset_seconds(zone)?))
+/// Nanoseconds of the fraction with which `text` begins, 0 without one, and what follows it.
+pub(crate) fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
+    let Some(digits) = text.strip_prefix(b".") else { return Some((0, text)) };
+    let len = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if !(1..=9).contains(&len) {
+        return None;
+    }
+    let (digits, rest) = digits.split_at(len);
+    let number = digits.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+    Some((number * 10_u32.pow(9 - len as u32), rest))
 }
 
 fn offset_seconds(zone: &[u8]) -> Option<i64> {
     match zone {
-        [] | b"Z" | b"z" => Some(0),
+        b"Z" | b"z" => Some(0),
         [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2]
             if [h1, h2, m1, m2].iter().all(|d| d.is_ascii_digit()) =>
         {

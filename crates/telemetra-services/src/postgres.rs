@@ -186,9 +186,9 @@ impl Postgres {
         assert!(self.say("stop"), "PostgreSQL does not stop:\n{}", self.log());
     }
 
-    /// Starts the stopped server: same port, same data.
+    /// Starts the stopped server: same port, same data. One that is still leaving is waited for.
     pub fn start_again(&self) {
-        assert!(self.say("start"), "PostgreSQL does not start again:\n{}", self.log());
+        eventually("PostgreSQL starts again", || self.say("start").then_some(()));
     }
 
     /// Ends the connections of an application, or all clients' but the asking one; returns how many.

@@ -2,9 +2,7 @@
 //!
 //! What is done to them is each store's; whose rows they hold is the same in all.
 
-use std::marker::PhantomData;
-
-use telemetra_core::{chat::Chat, commerce::rows::CommerceRows, logic::Logic};
+use telemetra_core::{chat::Chat, commerce::Commerce, logic::Logic};
 
 /// Tables that hold the rows of one pipeline.
 pub trait Keeps: 'static {
@@ -20,10 +18,10 @@ impl Keeps for ChatTables {
     type Logic = Chat;
 }
 
-/// `user_events` and `rejected_events`; `L` is the pipeline whose rows they are.
+/// `user_events` and `rejected_events`.
 #[derive(Debug)]
-pub struct CommerceTables<L>(PhantomData<fn() -> L>);
+pub struct CommerceTables;
 
-impl<L: Logic<Rows = CommerceRows, Ask = (), Answer = ()>> Keeps for CommerceTables<L> {
-    type Logic = L;
+impl Keeps for CommerceTables {
+    type Logic = Commerce;
 }

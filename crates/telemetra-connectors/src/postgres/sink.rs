@@ -63,7 +63,7 @@ impl PostgresSink {
     }
 }
 
-impl<L> PostgresSink<CommerceTables<L>> {
+impl PostgresSink<CommerceTables> {
     /// Connects to the store for commerce job `job`, making its tables in a database that has none.
     ///
     /// # Errors

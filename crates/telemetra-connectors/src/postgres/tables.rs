@@ -135,7 +135,7 @@ impl Tables for ChatTables {
     }
 }
 
-impl<L: Logic<Rows = CommerceRows, Ask = (), Answer = ()>> Tables for CommerceTables<L> {
+impl Tables for CommerceTables {
     type Columns<'a> = ();
 
     const REFUSED: Refused = Refused::Quarantine;

@@ -98,7 +98,7 @@ impl SqliteSink {
     }
 }
 
-impl<L> SqliteSink<CommerceTables<L>> {
+impl SqliteSink<CommerceTables> {
     /// Opens the store at `path` for commerce job `job`, making and migrating it as needed.
     ///
     /// # Errors

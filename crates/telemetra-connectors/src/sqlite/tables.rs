@@ -62,7 +62,7 @@ impl Tables for ChatTables {
     }
 }
 
-impl<L: Logic<Rows = CommerceRows, Ask = (), Answer = ()>> Tables for CommerceTables<L> {
+impl Tables for CommerceTables {
     const REFUSED: Refused = Refused::Quarantine;
 
     fn write(

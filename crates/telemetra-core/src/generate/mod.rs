@@ -1,4 +1,4 @@
-//! Realistic chat and viewer events from a seed, for demos, tests and benches.
+//! Realistic chat, viewer and shop events from a seed, for demos, tests and benches.
 //!
 //! Pure: a generator is an endless sequence decided by its plan alone, and the caller writes the bytes and
 //! keeps the clock. The same plan gives the same bytes on every machine and in every version of the standard
@@ -14,9 +14,11 @@
 //! | `broken` | records that must become dead letters, with the code each must get |
 //! | `line` | JSON text: numbers, stamps, names |
 //! | `words` | the tables behind `message` and `line` |
+//! | `commerce` | shop events, which of them must be refused, and their exact sums |
 
 mod broken;
 mod chat;
+mod commerce;
 mod crowd;
 mod line;
 mod message;
@@ -28,7 +30,10 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use chat::ChatGenerator;
+pub use self::{
+    chat::ChatGenerator,
+    commerce::{CommerceGenerator, CommerceItem, CommerceKind, CommercePlan, CommerceSums},
+};
 
 use std::ops::RangeInclusive;
 

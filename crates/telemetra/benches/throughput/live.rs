@@ -33,15 +33,17 @@ use crate::{
     stages::settings,
 };
 
-/// The stage's name.
-pub(crate) const STAGE: &str = "live";
+/// The stages, one for each store.
+pub(crate) const STAGES: [&str; 2] = ["live on SQLite", "live on PostgreSQL"];
 /// Streams that people write in.
 pub(crate) const STREAMS: u32 = 5_000;
 /// Chat events a second.
 pub(crate) const RATE: u32 = 50_000;
+/// How long a watermark waits, the default of `run chat`, milliseconds.
+pub(crate) const DELAY_MS: i64 = 10_000;
 const USERS: u32 = 500_000;
-/// Event time in one file, milliseconds.
-const FILE_MS: i64 = 1_000;
+/// Event time in one file, milliseconds; it can be read from its end on.
+pub(crate) const FILE_MS: i64 = 1_000;
 
 /// Writes what has happened since it looked last, until it is stopped.
 pub(crate) struct Feeder {
@@ -83,8 +85,9 @@ impl Feeder {
 }
 
 /// Runs the job over `folder` for so many seconds.
-pub(crate) fn run(folder: &Path, seconds: u64, workers: u64) -> anyhow::Result<Outcome> {
-    let settings = settings(folder, &["--trigger-interval", "1s", "--workers", &workers.to_string()])?;
+pub(crate) fn run(folder: &Path, store: &str, seconds: u64, workers: u64) -> anyhow::Result<Outcome> {
+    let flags = ["--trigger-interval", "1s", "--workers", &workers.to_string()];
+    let settings = settings(folder, store, &flags)?;
     let started = wiring::start_chat(&settings, &RunOptions::default())?;
     let conduct = Conduct {
         settle_max: Duration::ZERO,

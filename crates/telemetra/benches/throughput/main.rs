@@ -7,9 +7,9 @@
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `BENCH_EVENTS` | chat events in the folder | 5000000 |
-//! | `BENCH_WORKERS` | threads of `folder to SQLite` and of the live stage | 1 |
+//! | `BENCH_WORKERS` | threads of the stages that write to a store | 1 |
 //! | `BENCH_ROUNDS` | times that each stage runs; the table shows the median | 3 |
-//! | `BENCH_LIVE_SECONDS` | how long the live stage runs; 0 leaves it out | 35 |
+//! | `BENCH_LIVE_SECONDS` | how long each live stage runs; 0 leaves them out, moments need 130 | 160 |
 //! | `BENCH_STAGES` | comma-separated beginnings of the stages to run | all |
 #![allow(clippy::print_stdout, reason = "it prints its table")]
 
@@ -17,6 +17,8 @@ mod cost;
 mod input;
 mod live;
 mod stages;
+mod store;
+mod watch;
 
 use std::{
     env,
@@ -26,12 +28,16 @@ use std::{
 
 use anyhow::{Context, ensure};
 use cost::Outcome;
+use store::{Servers, Store};
+use telemetra::commands::run_loop::now_ms;
+use watch::{Delay, Watch};
 
 /// Files of the folder.
 const FILES: u64 = 250;
 
 /// Stages over the folder, in the order of the data's way; each but the first holds those before it.
-const STAGES: [&str; 5] = ["index pass", "read + split", "decode", "decode + fold", "folder to SQLite"];
+const STAGES: [&str; 6] =
+    ["index pass", "read + split", "decode", "decode + fold", "folder to SQLite", "folder to PostgreSQL"];
 
 /// What a run is told.
 struct Options {
@@ -52,7 +58,7 @@ impl Options {
             events: number("BENCH_EVENTS", 5_000_000)?.max(FILES),
             workers: number("BENCH_WORKERS", 1)?.max(1),
             rounds: number("BENCH_ROUNDS", 3)?.max(1),
-            live_seconds: number("BENCH_LIVE_SECONDS", 35)?,
+            live_seconds: number("BENCH_LIVE_SECONDS", 160)?,
             stages: env::var("BENCH_STAGES").unwrap_or_default(),
         })
     }
@@ -65,25 +71,30 @@ impl Options {
 fn main() -> anyhow::Result<()> {
     let options = Options::from_env()?;
     let arguments: Vec<String> = env::args().collect();
-    if let [_, stage, folder] = &arguments[..] {
-        let outcome = match &**stage {
-            live::STAGE => live::run(Path::new(folder), options.live_seconds, options.workers)?,
-            stage => stages::run(stage, Path::new(folder), options.workers)?,
+    if let [_, stage, folder, store] = &arguments[..] {
+        let folder = Path::new(folder);
+        let outcome = if live::STAGES.contains(&&**stage) {
+            live::run(folder, store, options.live_seconds, options.workers)?
+        } else {
+            stages::run(stage, folder, store, options.workers)?
         };
         println!("{}", serde_json::to_string(&outcome)?);
         return Ok(());
     }
     // Beside the build, where there is room, and removed at the end whatever happens.
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    over_folder(&options, scratch.path())?;
-    if options.live_seconds > 0 && options.wants(live::STAGE) {
-        over_time(&options, scratch.path())?;
+    let servers = Servers::default();
+    over_folder(&options, &servers, scratch.path())?;
+    for stage in live::STAGES {
+        if options.live_seconds > 0 && options.wants(stage) {
+            over_time(stage, &options, &servers, scratch.path())?;
+        }
     }
     Ok(())
 }
 
 /// The stages over a folder that is there as a whole.
-fn over_folder(options: &Options, scratch: &Path) -> anyhow::Result<()> {
+fn over_folder(options: &Options, servers: &Servers, scratch: &Path) -> anyhow::Result<()> {
     let wanted: Vec<&str> = STAGES.into_iter().filter(|stage| options.wants(stage)).collect();
     if wanted.is_empty() {
         return Ok(());
@@ -102,9 +113,10 @@ fn over_folder(options: &Options, scratch: &Path) -> anyhow::Result<()> {
     println!("{:<20} {:>16} {:>10} {:>8} {:>9}", "stage", "events/CPU-s", "ns/event", "wall s", "peak MB");
     let mut outcomes: Vec<Vec<Outcome>> = wanted.iter().map(|_| Vec::new()).collect();
     // Round by round, so that what disturbs the machine meets all stages alike.
-    for _ in 0..options.rounds {
+    for round in 0..options.rounds {
         for (stage, outcomes) in wanted.iter().zip(&mut outcomes) {
-            outcomes.push(in_child(stage, &folder.join("chat"))?);
+            let store = servers.store(stage, &folder, round)?;
+            outcomes.push(in_child(stage, &folder.join("chat"), &store)?);
         }
     }
     for (stage, mut outcomes) in wanted.into_iter().zip(outcomes) {
@@ -125,41 +137,71 @@ fn over_folder(options: &Options, scratch: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The stage that is fed while it runs.
-fn over_time(options: &Options, scratch: &Path) -> anyhow::Result<()> {
-    let folder = scratch.join("live");
+/// A stage that is fed while it runs, and watched from outside.
+fn over_time(stage: &str, options: &Options, servers: &Servers, scratch: &Path) -> anyhow::Result<()> {
+    let folder = scratch.join(stage.replace(' ', "-"));
+    let store = servers.store(stage, &folder, 0)?;
     let feeder = live::Feeder::start(&folder)?;
-    let outcome = in_child(live::STAGE, &folder.join("chat"));
+    let watch = Watch::start(store.address());
+    let begun_ms = now_ms();
+    let outcome = in_child(stage, &folder.join("chat"), &store);
+    let ended_ms = now_ms();
     feeder.stop()?;
-    let outcome = outcome?;
+    let seen = watch.stop();
+    let (outcome, seen) = (outcome?, seen?);
     let rhythm = outcome.rhythm.context("the live stage tells its rhythm")?;
+    let seconds = options.live_seconds;
     println!(
-        "\n{}: {} streams, {} events/s offered, trigger 1 s, {} s, {} worker(s)",
-        live::STAGE,
+        "\n{stage}: {} streams, {} events/s offered, trigger 1 s, {seconds} s, {} worker(s); the second half:",
         live::STREAMS,
         live::RATE,
-        options.live_seconds,
         options.workers
     );
+    let row = |name: &str, value: String| println!("  {name:<46} {value}");
+    row("events a second", format!("{:.0}", rhythm.events_per_s));
+    row("batch interval, ms", format!("{:.0}", rhythm.interval_ms));
+    row(
+        "CPU",
+        format!(
+            "{:.0} ms a batch, {:.0} % of a core",
+            rhythm.cpu_share * rhythm.interval_ms,
+            rhythm.cpu_share * 100.0
+        ),
+    );
+    row(
+        "rows written a second",
+        format!("{:.0} provisional, {:.0} final", rhythm.provisional_rows_per_s, rhythm.final_rows_per_s),
+    );
+    row("open windows at the end", rhythm.open_windows.to_string());
+    row("peak memory, MB", format!("{:.1}", outcome.peak_kb as f64 / 1024.0));
+    let half_ms = begun_ms.midpoint(ended_ms);
+    let quarter_ms = (ended_ms - begun_ms) / 4;
+    let behind = |from_ms: i64, to_ms: i64| {
+        let behind_ms = seen.behind_ms(from_ms, to_ms, live::DELAY_MS).context("no batch was seen")?;
+        anyhow::Ok(format!("{:.1}", behind_ms as f64 / 1e3))
+    };
+    row("store behind the clock at most, 2nd quarter, s", behind(half_ms - quarter_ms, half_ms)?);
+    row("the same, 4th quarter", behind(ended_ms - quarter_ms, ended_ms)?);
+    let shown = |delay: Option<Delay>| {
+        delay.map_or("none".into(), |delay| {
+            let (p50_s, p99_s) = (delay.p50_ms as f64 / 1e3, delay.p99_ms as f64 / 1e3);
+            format!("p50 {p50_s:.2} s, p99 {p99_s:.2} s ({} rows, {} closings)", delay.rows, delay.closings)
+        })
+    };
+    row("window's end to its final row", shown(seen.final_rows(half_ms)));
+    row("window's end to its moment", shown(seen.moments(half_ms)));
     println!(
-        "events/s {:.0}, batch interval {:.0} ms, CPU {:.0} ms a batch ({:.0} % of a core), rows written a \
-         second: {:.0} provisional + {:.0} final, open windows {}, peak {:.1} MB",
-        rhythm.events_per_s,
-        rhythm.interval_ms,
-        rhythm.cpu_share * rhythm.interval_ms,
-        rhythm.cpu_share * 100.0,
-        rhythm.provisional_rows_per_s,
-        rhythm.final_rows_per_s,
-        rhythm.open_windows,
-        outcome.peak_kb as f64 / 1024.0
+        "  (in both: {} s that the watermark waits, and up to {} s until the feeder completes a file)",
+        live::DELAY_MS / 1_000,
+        live::FILE_MS / 1_000
     );
     Ok(())
 }
 
 /// Runs a stage in a process of its own.
-fn in_child(stage: &str, folder: &Path) -> anyhow::Result<Outcome> {
+fn in_child(stage: &str, folder: &Path, store: &Store) -> anyhow::Result<Outcome> {
     let mut command = Command::new(env::current_exe()?);
-    let output = command.arg(stage).arg(folder).stderr(Stdio::inherit()).output()?;
+    let output = command.arg(stage).arg(folder).arg(store.address()).stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "{stage}: {}", output.status);
     serde_json::from_slice(&output.stdout).with_context(|| format!("what {stage} printed"))
 }

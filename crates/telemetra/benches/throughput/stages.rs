@@ -38,8 +38,8 @@ use crate::cost::{Meter, Outcome};
 const PLANNED_AT_MS: i64 = 2_524_608_000_000;
 
 /// Runs one stage over the files of `folder`.
-pub(crate) fn run(stage: &str, folder: &Path, workers: u64) -> anyhow::Result<Outcome> {
-    let settings = settings(folder, &["--workers", &workers.to_string()])?;
+pub(crate) fn run(stage: &str, folder: &Path, store: &str, workers: u64) -> anyhow::Result<Outcome> {
+    let settings = settings(folder, store, &["--workers", &workers.to_string()])?;
     let chat = settings.chat_logic(usize::MAX);
     match stage {
         "index pass" => {
@@ -64,22 +64,21 @@ pub(crate) fn run(stage: &str, folder: &Path, workers: u64) -> anyhow::Result<Ou
             )?;
             meter.outcome(events)
         }
-        "folder to SQLite" => to_store(&settings),
+        "folder to SQLite" | "folder to PostgreSQL" => to_store(&settings),
         other => anyhow::bail!("no stage is called {other}"),
     }
 }
 
-/// Settings as `run chat` has them, for files of `folder` and a store beside it.
-pub(crate) fn settings(folder: &Path, flags: &[&str]) -> anyhow::Result<Settings> {
+/// Settings as `run chat` has them, for files of `folder` and a store.
+pub(crate) fn settings(folder: &Path, store: &str, flags: &[&str]) -> anyhow::Result<Settings> {
     use clap::Parser;
     use telemetra::{
         cli::{Cli, Command, RunPipeline},
         settings::{Layers, Purpose},
     };
     let folder = folder.to_str().context("a plain path")?;
-    let store = format!("sqlite:{folder}-{}.db", std::process::id());
     let mut line = vec!["telemetra", "run", "chat", "--arrival", "rename"];
-    line.extend(["--chat-dir", folder, "--store", &store]);
+    line.extend(["--chat-dir", folder, "--store", store]);
     line.extend(flags);
     let Command::Run { pipeline: RunPipeline::Chat(args) } = Cli::try_parse_from(line)?.command else {
         anyhow::bail!("not a run");

@@ -10,7 +10,10 @@ use telemetra_core::{
 };
 use telemetra_engine::{
     ids::{AttemptId, PartitionId},
-    sink::{Applied, BatchKind, Commit, Position, PositionEntry, RangeEntry, Sink, SinkError, Tally},
+    sink::{
+        Applied, BatchKind, Commit, DeadLetter, Place, Position, PositionEntry, RangeEntry, Sink, SinkError,
+        Tally,
+    },
     source::Input,
 };
 use telemetra_services::{
@@ -130,6 +133,26 @@ fn whoever_was_overtaken_writes_nothing() {
     expect_fenced(&first.commit(&batch(1)));
     second.commit(&batch(1)).expect("it holds the job");
     expect_fenced(&first.commit(&batch(1)));
+}
+
+#[test]
+fn whoever_was_overtaken_is_told_so_though_its_dead_letters_are_stored_already() {
+    let database = Postgres::shared().create_database();
+    let place =
+        Place { partition: CHAT, offset: 0, file: Some("a.jsonl".into()), line: Some(1), bytes: None };
+    let refused = |attempt: u128| {
+        let mut commit = Commit { attempt: AttemptId(attempt), ..batch(1) };
+        commit.ranges[0].tally = Tally { records: 1, dead: 1, ..Tally::default() };
+        commit.dead_letters =
+            vec![DeadLetter { place: place.clone(), code: "json_syntax".into(), raw: b"{".into() }];
+        commit
+    };
+    let mut first = sink(&database);
+    first.take_over(&inputs(), "meaning").expect("a new job");
+    let mut second = sink(&database);
+    second.take_over(&inputs(), "meaning").expect("it takes over");
+    second.commit(&refused(2)).expect("it holds the job");
+    expect_fenced(&first.commit(&refused(1)));
 }
 
 #[test]

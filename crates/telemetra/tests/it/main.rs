@@ -3,6 +3,7 @@
 mod adoption;
 mod commits;
 mod crash;
+mod faults;
 mod folders;
 mod golden;
 mod instances;

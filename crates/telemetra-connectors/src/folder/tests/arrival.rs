@@ -177,6 +177,8 @@ fn many_files_are_looked_at_in_turn() {
 fn what_was_handed_out_is_not_ahead() {
     let mut bench = Bench::new();
     bench.options.ahead_bytes = 100;
+    // Two threads may have begun both files before the bytes of the first are known.
+    bench.options.threads = 1;
     bench.restart(&[]);
     bench.write("a", lines(1_000, 20));
     bench.write("b", lines(2_000, 20));

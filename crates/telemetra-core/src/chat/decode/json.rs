@@ -18,7 +18,7 @@ use crate::{
         event::{Body, ChatEvent, Emotes, VIEWER},
     },
     hash::hash64,
-    limits,
+    json, limits,
     record::Reject,
     timestamp::{self, TimestampError},
 };
@@ -74,24 +74,11 @@ impl<'a> Fields<'a> {
 
 /// Splits an object into its known fields, after judging the record as a whole.
 fn fields(text: &str) -> Result<Fields<'_>, Reject> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let is_object = text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{');
-    let fields = if is_object {
-        serde_json::from_str(text).map_err(|_| JSON_SYNTAX)?
-    } else {
-        let _: &RawValue = serde_json::from_str(text).map_err(|_| JSON_SYNTAX)?;
-        Fields::default()
-    };
-    let shape = Shape::of(text);
-    if shape.has_lone_surrogate {
-        Err(JSON_SYNTAX)
-    } else if !is_object {
-        Err(codes::NOT_OBJECT)
-    } else if shape.depth > limits::JSON_DEPTH_MAX {
-        Err(codes::DEPTH)
-    } else {
-        Ok(fields)
-    }
+    json::object(text).map_err(|fault| match fault {
+        json::Fault::Syntax => JSON_SYNTAX,
+        json::Fault::NotObject => codes::NOT_OBJECT,
+        json::Fault::Depth => codes::DEPTH,
+    })
 }
 
 impl<'de> Deserialize<'de> for Fields<'de> {
@@ -144,70 +131,6 @@ impl Visitor<'_> for KeyVisitor {
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Key, E> {
         Ok(Key(KEYS.into_iter().find(|known| *known == key)))
-    }
-}
-
-/// What the grammar alone does not tell of a text that is JSON.
-#[derive(Default)]
-struct Shape {
-    depth: usize,
-    has_lone_surrogate: bool,
-}
-
-impl Shape {
-    fn of(json: &str) -> Shape {
-        let bytes = json.as_bytes();
-        let mut shape = Shape::default();
-        let (mut depth, mut at) = (0_usize, 0);
-        while let Some(&byte) = bytes.get(at) {
-            at += 1;
-            match byte {
-                b'{' | b'[' => {
-                    depth += 1;
-                    shape.depth = shape.depth.max(depth);
-                }
-                b'}' | b']' => depth -= 1,
-                b'"' => at = shape.string_end(bytes, at),
-                _ => {}
-            }
-        }
-        shape
-    }
-
-    /// The place after the string whose first byte is at `at`.
-    fn string_end(&mut self, bytes: &[u8], mut at: usize) -> usize {
-        loop {
-            at += memchr::memchr2(b'"', b'\\', &bytes[at..]).expect("a string of valid JSON ends");
-            let escape = &bytes[at..];
-            at += match (Half::of(escape), escape) {
-                (_, [b'"', ..]) => return at + 1,
-                (Half::High, _) if Half::of(&escape[6..]) == Half::Low => 12,
-                (Half::None, [_, b'u', ..]) => 6,
-                (Half::None, _) => 2,
-                (Half::High | Half::Low, _) => {
-                    self.has_lone_surrogate = true;
-                    6
-                }
-            };
-        }
-    }
-}
-
-/// Which half of a surrogate pair a `\uXXXX` escape stands for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Half {
-    High,
-    Low,
-    None,
-}
-
-impl Half {
-    fn of(escape: &[u8]) -> Half {
-        match escape {
-            [b'\\', b'u', b'd' | b'D', b'8' | b'9' | b'a' | b'b' | b'A' | b'B', _, _, ..] => Half::High,
-            [b'\\', b'u', b'd' | b'D', b'c'..=b'f' | b'C'..=b'F', _, _, ..] => Half::Low,
-            _ => Half::None,
-        }
     }
 }
 
@@ -304,9 +227,5 @@ fn integer(raw: &str) -> Option<&str> {
 
 /// The text of a JSON string token.
 fn unescape(raw: &str) -> Result<Cow<'_, str>, Reject> {
-    if memchr::memchr(b'\\', raw.as_bytes()).is_some() {
-        serde_json::from_str(raw).map(Cow::Owned).map_err(|_| JSON_SYNTAX)
-    } else {
-        Ok(Cow::Borrowed(&raw[1..raw.len() - 1]))
-    }
+    json::unescape(raw).ok_or(JSON_SYNTAX)
 }

@@ -84,7 +84,9 @@ trait Store: Sized {
     /// Commits the story; the sink is gone afterwards.
     fn tell(&self) {
         let (mut sink, _) = self.take_over();
-        story().iter().for_each(|batch| sink.commit(batch).expect("the story adds up"));
+        for batch in &story() {
+            sink.commit(batch).expect("the story adds up");
+        }
     }
 }
 

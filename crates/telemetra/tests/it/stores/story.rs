@@ -66,13 +66,8 @@ pub(super) fn position(id: PartitionId, expected_next: Option<Offset>, next: Off
 }
 
 fn place(offset: Offset) -> Place {
-    Place {
-        partition: CHAT,
-        offset,
-        file: Some(Arc::from("part-00.jsonl")),
-        line: Some(offset + 1),
-        bytes: None,
-    }
+    let (file, line) = (Some(Arc::from("part-00.jsonl")), Some(offset + 1));
+    Place { partition: CHAT, offset, file, line, bytes: Some(offset * 10..offset * 10 + 9) }
 }
 
 pub(super) fn dead(offset: Offset) -> DeadLetter {

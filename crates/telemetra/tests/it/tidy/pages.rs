@@ -4,8 +4,8 @@
 const ARCHITECTURE_LINES: usize = 250;
 
 /// What `make` must offer.
-const TARGETS: [&str; 10] =
-    ["demo", "test", "check", "bench", "build", "run", "fmt", "lint", "clean", "help"];
+const TARGETS: [&str; 11] =
+    ["demo", "test", "check", "faults", "bench", "build", "run", "fmt", "lint", "clean", "help"];
 
 pub(super) fn too_long(page: &str) -> Option<String> {
     let lines = page.lines().count();
