@@ -6,4 +6,6 @@ mod ledger;
 pub mod postgres;
 pub mod sqlite;
 
-pub use self::ledger::StoreReader;
+pub use self::ledger::{
+    ChatTables, CommerceTables, FileLedger, Quarantine, Rejected, Replayed, StoreReader, Wanted,
+};

@@ -13,7 +13,7 @@ use telemetra_core::{
 
 use crate::{
     ids::{Offset, PartitionId},
-    sink::{Commit, RangeEntry, Totals},
+    sink::{Applied, Commit, RangeEntry, Totals},
 };
 
 /// Imbalances kept for one check; further ones are only counted.
@@ -46,11 +46,17 @@ pub enum Clause {
     Moments,
     /// Counts in final rows and open windows are the events counted, once per window.
     Counts,
+    /// Every event counted became a row, a duplicate or a record in quarantine, where rows are unique by an id.
+    Outcomes,
+    /// Rows unique by an id are those that the batches accepted.
+    UniqueRows,
+    /// The quarantine holds what the ranges put there.
+    Quarantine,
 }
 
 impl Clause {
     /// All clauses, in the order of a report.
-    pub const ALL: [Clause; 12] = [
+    pub const ALL: [Clause; 15] = [
         Clause::Owner,
         Clause::Batches,
         Clause::Tiling,
@@ -63,6 +69,9 @@ impl Clause {
         Clause::FinalRows,
         Clause::Moments,
         Clause::Counts,
+        Clause::Outcomes,
+        Clause::UniqueRows,
+        Clause::Quarantine,
     ];
 
     /// Its stable name in a report.
@@ -80,6 +89,9 @@ impl Clause {
             Clause::FinalRows => "final_rows",
             Clause::Moments => "moments",
             Clause::Counts => "counts",
+            Clause::Outcomes => "outcomes",
+            Clause::UniqueRows => "unique_rows",
+            Clause::Quarantine => "quarantine",
         }
     }
 
@@ -100,6 +112,11 @@ impl Clause {
             Clause::FinalRows => "final rows and their counts are those that the batches made final",
             Clause::Moments => "every anomaly in a final row is one moment",
             Clause::Counts => "final counts + open counts = windows per event × events - window misses",
+            Clause::Outcomes => {
+                "records = accepted + duplicates + conflicts + quarantined, where rows have an id"
+            }
+            Clause::UniqueRows => "rows with an id are those that the batches accepted, and those replayed",
+            Clause::Quarantine => "the quarantine holds exactly the conflicts and what was refused",
         }
     }
 }
@@ -255,6 +272,14 @@ pub fn check_range(report: &mut Report, place: impl Fn() -> String, range: &Rang
     report.compare(Clause::Tally, &place, Side(became, "counted + late + dead"), records);
     let in_windows = Side::new(tally.in_windows, "events in windows");
     report.at_most(Clause::Tally, &place, in_windows, Side::new(tally.counted, "events counted"));
+}
+
+/// Demands that each of `counted` events became exactly one thing, in a store whose rows are unique by an id.
+pub fn check_outcome(report: &mut Report, place: impl FnOnce() -> String, counted: u64, applied: &Applied) {
+    let Applied { accepted, duplicates, conflicts, refused } = *applied;
+    let became = [accepted, duplicates, conflicts, refused].into_iter().map(i128::from).sum();
+    let became = Side(became, "accepted + duplicates + conflicts + refused by the store");
+    report.compare(Clause::Outcomes, place, became, Side::new(counted, "events counted"));
 }
 
 /// Compares what a job's windows count with what was put into them: the law of counts.

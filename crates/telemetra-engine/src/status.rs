@@ -4,7 +4,7 @@ use telemetra_core::watermark::{PartitionClock, Watermark};
 
 use crate::{
     ids::Offset,
-    sink::{Tally, Totals},
+    sink::{Applied, Tally, Totals},
 };
 
 /// Where a job stands.
@@ -30,6 +30,8 @@ pub struct JobStatus {
     pub totals: Totals,
     /// Records read, late and refused, over all batches; the other numbers are in `totals`.
     pub records: RecordTotals,
+    /// What only the store could tell of the events, over all batches; all 0 where rows have no id.
+    pub applied: Applied,
     /// Rows that are final.
     pub final_rows: u64,
     /// Rows that are not.
@@ -89,7 +91,9 @@ pub struct BatchStatus {
     pub watermark: Watermark,
     /// What became of its records.
     pub tally: Tally,
-    /// Window rows written.
+    /// What only the store could tell of those counted.
+    pub applied: Applied,
+    /// Rows written.
     pub rows_written: u64,
     /// Rows made final, those included that were closed early.
     pub final_rows: u64,

@@ -10,28 +10,41 @@ use telemetra_engine::{
     sink::{RangeEntry, SinkError, Tally, Totals},
 };
 
-use super::{Arg, Row, Snapshot, audit_pieces, int, recover, status};
+use super::{Arg, Pipeline, Row, Snapshot, audit_pieces, audit_unique, int, recover, status};
 
 /// What the job row says, to be held against the tables.
 struct JobRow {
     name: String,
-    window: WindowSpec,
+    pipeline: Pipeline,
     epoch: i64,
     last_batch: i64,
     watermark_ms: Option<i64>,
     open: [Option<i64>; 3],
     /// See [`TOTALS`].
-    totals: [i64; 7],
+    totals: [i64; TOTALS.len()],
 }
 
 /// Columns that the job row and its batches share, as sums.
-pub(crate) const TOTALS: [&str; 7] =
-    ["records", "late", "dead", "in_windows", "window_misses", "final_count", "final_rows"];
+pub(crate) const TOTALS: [&str; 11] = [
+    "records",
+    "late",
+    "dead",
+    "in_windows",
+    "window_misses",
+    "accepted",
+    "duplicates",
+    "conflicts",
+    "refused",
+    "final_count",
+    "final_rows",
+];
+/// Those of them that ranges have, too: the first.
+const OF_RANGES: usize = 9;
 
 /// What all batches say together.
 #[derive(Default)]
 struct Batches {
-    totals: [i64; 7],
+    totals: [i64; TOTALS.len()],
     moments: i64,
     early_misses: i64,
     open_count: i64,
@@ -47,34 +60,43 @@ fn audit_job(db: &mut dyn Snapshot, name: &str) -> Result<Report, SinkError> {
     let job = read_job(db, name)?;
     audit_pieces::check_job_row(name, job.is_some(), &mut report);
     let Some(job) = job else { return Ok(report) };
-    let owned = Side::new(i64::from(status::owns_rows(db, name)?), "result tables owned");
+    let owned = Side::new(i64::from(status::owns_rows(db, name, job.pipeline)?), "result tables owned");
     report.compare(Clause::Owner, || format!("job {name}"), owned, Side::new(1, "needed"));
     check_tiling(db, &job, &mut report)?;
     let ranges = check_ranges(db, &job, &mut report)?;
     check_listed(db, &job, &ranges, &mut report)?;
     let batches = check_batches(db, &job, &mut report)?;
-    check_late(db, &job, &mut report)?;
-    check_rows(db, &job, &ranges, &batches, &mut report)?;
-    audit_pieces::check_rows_by_batch(db, name, &mut report)?;
-    audit_pieces::check_moments(db, &mut report)?;
+    audit_unique::check_ranges(db, name, job.pipeline, &mut report)?;
+    audit_unique::check_quarantine(db, name, &mut report)?;
+    match job.pipeline {
+        Pipeline::Chat(window) => {
+            check_late(db, &job, window, &mut report)?;
+            check_rows(db, &job, window, &ranges, &batches, &mut report)?;
+            audit_pieces::check_rows_by_batch(db, name, &mut report)?;
+            audit_pieces::check_moments(db, &mut report)?;
+            audit_unique::check_none(&batches.totals[5..OF_RANGES], &mut report);
+        }
+        Pipeline::Commerce => audit_unique::check_rows(db, name, &mut report)?,
+    }
     audit_pieces::check_files(db, name, batches.open_count, &mut report)?;
     Ok(report)
 }
 
 fn read_job(db: &mut dyn Snapshot, name: &str) -> Result<Option<JobRow>, SinkError> {
     let sql =
-        "SELECT length_ms, slide_ms, epoch, last_batch, watermark_ms, open_end_ms, open_digest, open_count,
-                   records, late, dead, in_windows, window_misses, final_count, final_rows
+        "SELECT pipeline, length_ms, slide_ms, epoch, last_batch, watermark_ms, open_end_ms, open_digest, open_count,
+                   records, late, dead, in_windows, window_misses, accepted, duplicates, conflicts, refused,
+                   final_count, final_rows
                FROM telemetra.job WHERE job = $1";
     db.one(sql, &[Arg::Text(name)], |row| {
         Ok(JobRow {
             name: name.to_owned(),
-            window: WindowSpec::new(row.int(0)?, row.int(1)?).map_err(SinkError::Halt)?,
-            epoch: row.int(2)?,
-            last_batch: row.int(3)?,
-            watermark_ms: row.int_or_null(4)?,
-            open: [row.int_or_null(5)?, row.int_or_null(6)?, row.int_or_null(7)?],
-            totals: row.ints(8)?,
+            pipeline: Pipeline::read(row, 0)?,
+            epoch: row.int(3)?,
+            last_batch: row.int(4)?,
+            watermark_ms: row.int_or_null(5)?,
+            open: [row.int_or_null(6)?, row.int_or_null(7)?, row.int_or_null(8)?],
+            totals: row.ints(9)?,
         })
     })
 }
@@ -141,7 +163,9 @@ fn check_ranges(db: &mut dyn Snapshot, job: &JobRow, report: &mut Report) -> Res
         let place = || format!("partition {input}/{partition}, batch {batch}, offsets {from}..{to}");
         audit::check_range(report, place, &range);
         let [dead, late] = row.ints(12)?;
-        let refused = Side::new(range.tally.dead, "refused in the ledger");
+        // Where rows have an id, the quarantine holds them.
+        let refused = if job.pipeline == Pipeline::Commerce { 0 } else { range.tally.dead };
+        let refused = Side::new(refused, "refused in the ledger");
         report.compare(Clause::DeadLetters, place, Side::new(dead, "rows of dead_letters"), refused);
         let found_late = Side::new(range.tally.late, "found late in the ledger");
         report.compare(Clause::LateEvents, place, Side::new(late, "rows of late_events"), found_late);
@@ -185,10 +209,9 @@ fn check_listed(
     ranges: &Tally,
     report: &mut Report,
 ) -> Result<(), SinkError> {
-    let lists = [
-        (Clause::DeadLetters, "dead_letters", ranges.dead),
-        (Clause::LateEvents, "late_events", ranges.late),
-    ];
+    let dead = if job.pipeline == Pipeline::Commerce { 0 } else { ranges.dead };
+    let lists =
+        [(Clause::DeadLetters, "dead_letters", dead), (Clause::LateEvents, "late_events", ranges.late)];
     for (clause, table, in_ledger) in lists {
         let sql = format!("SELECT count(*) AS listed FROM {table} WHERE job = $1");
         let rows = db.one(&sql, &[Arg::Text(&job.name)], |row| row.int(0))?.unwrap_or(0);
@@ -201,13 +224,21 @@ fn check_listed(
 /// Batches follow each other, add up to their ranges, and to the job row.
 fn check_batches(db: &mut dyn Snapshot, job: &JobRow, report: &mut Report) -> Result<Batches, SinkError> {
     let sum = |column: &str| format!("CAST(sum({column}) AS bigint) AS {column}");
-    let sums =
-        ["records", "late", "dead", "in_windows", "window_misses", "empty", "counted"].map(sum).join(", ");
+    let of_ranges =
+        TOTALS[..OF_RANGES].iter().chain(&["empty", "counted"]).filter(|name| **name != "refused");
+    let sums = of_ranges.map(|column| sum(column)).collect::<Vec<_>>().join(", ");
+    // What a range has in quarantine beyond its conflicts was refused by the rules or by the store.
+    let refused = match job.pipeline {
+        Pipeline::Chat(_) => "quarantined",
+        Pipeline::Commerce => "quarantined - dead",
+    };
+    let said = TOTALS.map(|column| format!("b.{column}")).join(", ");
     let sql = format!(
-        "WITH sums AS (SELECT batch_id, {sums} FROM telemetra.batch_range WHERE job = $1 GROUP BY batch_id)
-         SELECT b.records, b.late, b.dead, b.in_windows, b.window_misses, b.final_count, b.final_rows,
-             coalesce(s.records, 0), coalesce(s.late, 0), coalesce(s.dead, 0), coalesce(s.in_windows, 0),
-             coalesce(s.window_misses, 0) + b.early_misses,
+        "WITH sums AS (SELECT batch_id, {sums}, CAST(sum({refused}) AS bigint) AS refused
+             FROM telemetra.batch_range WHERE job = $1 GROUP BY batch_id)
+         SELECT {said}, coalesce(s.records, 0), coalesce(s.late, 0), coalesce(s.dead, 0),
+             coalesce(s.in_windows, 0), coalesce(s.window_misses, 0) + b.early_misses, coalesce(s.accepted, 0),
+             coalesce(s.duplicates, 0), coalesce(s.conflicts, 0), coalesce(s.refused, 0),
              b.empty, coalesce(s.empty, 0), b.counted, coalesce(s.counted, 0),
              b.batch_id, b.watermark_before_ms, b.watermark_ms, b.open_end_ms, b.open_digest, b.open_count,
              b.moments, b.early_misses, b.epoch
@@ -217,18 +248,21 @@ fn check_batches(db: &mut dyn Snapshot, job: &JobRow, report: &mut Report) -> Re
     let mut all = Batches::default();
     let mut last = (0, None, [None, Some(0), Some(0)]);
     db.each(&sql, &[Arg::Text(&job.name)], &mut |row| {
-        let id = row.int(16)?;
+        const SUMMED: usize = TOTALS.len();
+        const MORE: usize = SUMMED + OF_RANGES;
+        const ID: usize = MORE + 4;
+        let id = row.int(ID)?;
         let place = || format!("batch {id}");
         let after = Side::new(last.0 + 1, "number after the batch before");
         report.compare(Clause::Batches, place, Side::new(id, "number of the batch"), after);
-        let before = side(row.int_or_null(17)?, "watermark that judged the batch");
+        let before = side(row.int_or_null(ID + 1)?, "watermark that judged the batch");
         report.compare(Clause::Batches, place, before, side(last.1, "watermark of the batch before"));
-        let watermark = side(row.int_or_null(18)?, "watermark of the batch");
+        let watermark = side(row.int_or_null(ID + 2)?, "watermark of the batch");
         report.at_most(Clause::Batches, place, before, watermark);
-        let epoch = Side::new(row.int(24)?, "epoch of the batch");
+        let epoch = Side::new(row.int(ID + 8)?, "epoch of the batch");
         report.at_most(Clause::Batches, place, epoch, Side::new(job.epoch, "epoch of the job"));
-        let (said, summed): ([i64; 7], [i64; 5]) = (row.ints(0)?, row.ints(7)?);
-        let [empty, empty_sum, counted, counted_sum] = row.ints(12)?;
+        let (said, summed): ([i64; SUMMED], [i64; OF_RANGES]) = (row.ints(0)?, row.ints(SUMMED)?);
+        let [empty, empty_sum, counted, counted_sum] = row.ints(MORE)?;
         let pairs = said.into_iter().zip(summed).zip(TOTALS);
         let more = [((empty, empty_sum), "empty"), ((counted, counted_sum), "counted")];
         for ((said, summed), column) in pairs.chain(more) {
@@ -243,10 +277,10 @@ fn check_batches(db: &mut dyn Snapshot, job: &JobRow, report: &mut Report) -> Re
         for (total, said) in all.totals.iter_mut().zip(said) {
             *total += said;
         }
-        all.moments += row.int(22)?;
-        all.early_misses += row.int(23)?;
-        let open = [row.int_or_null(19)?, row.int_or_null(20)?, row.int_or_null(21)?];
-        last = (id, row.int_or_null(18)?, open);
+        all.moments += row.int(ID + 6)?;
+        all.early_misses += row.int(ID + 7)?;
+        let open = [row.int_or_null(ID + 3)?, row.int_or_null(ID + 4)?, row.int_or_null(ID + 5)?];
+        last = (id, row.int_or_null(ID + 2)?, open);
         Ok(())
     })?;
     all.open_count = last.2[2].unwrap_or(0);
@@ -277,7 +311,12 @@ fn compare_job_row(
 }
 
 /// Every late event was late by the watermark that judged its range.
-fn check_late(db: &mut dyn Snapshot, job: &JobRow, report: &mut Report) -> Result<(), SinkError> {
+fn check_late(
+    db: &mut dyn Snapshot,
+    job: &JobRow,
+    window: WindowSpec,
+    report: &mut Report,
+) -> Result<(), SinkError> {
     let sql = "SELECT l.input, l.\"partition\", l.\"offset\", l.batch_id, l.event_time, l.watermark,
                    b.watermark_before_ms
                FROM late_events l LEFT JOIN telemetra.batch b ON b.job = l.job AND b.batch_id = l.batch_id
@@ -290,8 +329,8 @@ fn check_late(db: &mut dyn Snapshot, job: &JobRow, report: &mut Report) -> Resul
         let (time, watermark) = (row.instant(4).ok(), row.instant(5).ok());
         let row_says = side(watermark, "watermark of the late event");
         report.compare(Clause::LateEvents, place, row_says, side(judged, "watermark that judged the batch"));
-        let pane = time.map(|ms| job.window.pane_of(ms));
-        let is_late = pane.is_some_and(|pane| job.window.is_pane_closed(pane, Watermark::from(judged)));
+        let pane = time.map(|ms| window.pane_of(ms));
+        let is_late = pane.is_some_and(|pane| window.is_pane_closed(pane, Watermark::from(judged)));
         let is_late = Side::new(i64::from(is_late), "late by that watermark (0 no, 1 yes)");
         report.compare(Clause::LateEvents, place, is_late, Side::new(1, "in late_events"));
         Ok(())
@@ -302,6 +341,7 @@ fn check_late(db: &mut dyn Snapshot, job: &JobRow, report: &mut Report) -> Resul
 fn check_rows(
     db: &mut dyn Snapshot,
     job: &JobRow,
+    window: WindowSpec,
     ranges: &Tally,
     batches: &Batches,
     report: &mut Report,
@@ -347,7 +387,7 @@ fn check_rows(
     let misses = int(ranges.window_misses)? + batches.early_misses;
     let totals = Totals { in_windows: int(ranges.in_windows)?, window_misses: misses, final_count: count };
     let counted = i128::from(count) + i128::from(batches.open_count);
-    audit::check_counts(report, || format!("job {}", job.name), job.window, totals, counted);
+    audit::check_counts(report, || format!("job {}", job.name), window, totals, counted);
     Ok(())
 }
 

@@ -34,6 +34,15 @@ pub(crate) fn push_instant(out: &mut String, ms: i64) {
     out.push('Z');
 }
 
+/// Appends an instant of `us` microseconds since the Unix epoch, `YYYY-MM-DDTHH:MM:SS.ffffffZ`: the form of event times
+/// that are kept to the microsecond.
+pub(crate) fn push_instant_us(out: &mut String, us: i64) {
+    push_instant(out, us.div_euclid(1_000));
+    out.pop();
+    push_digits(out, us.rem_euclid(1_000), 3);
+    out.push('Z');
+}
+
 fn push_digits(out: &mut String, number: i64, width: u32) {
     for place in (0..width).rev() {
         let digit = number / 10_i64.pow(place) % 10;

@@ -13,10 +13,14 @@
 //! | `instant` | instants as text |
 //! | `recover` | where a job stands, checked before it is believed |
 //! | `text` | JSON as text |
+//! | `pipeline`, `tables` | what a job computes, for good; the type that its sink is made for |
+//! | `outcome` | what a batch came to, judged before COMMIT |
+//! | `intake` | candidates for rows with an id: who is new, what became of each |
+//! | `quarantine` | refused records: shown, exported, tried again |
 //! | `windows` | rows above a watermark |
 //! | `reader` | what `status`, `audit` and the page may ask |
 //! | `status` | jobs, positions, batches |
-//! | `audit`, `audit_pieces` | the sums that the law compares; what it compares piece by piece |
+//! | `audit`, `audit_pieces`, `audit_unique` | the sums that the law compares; what it compares piece by piece; rows with an id |
 //! | `shown` | what the page shows |
 //!
 //! Rows of `chat_summary_minute` and `moments` whose `batch_id` is NULL are another program's, adopted: no sum
@@ -24,21 +28,34 @@
 
 pub(crate) mod audit;
 mod audit_pieces;
+mod audit_unique;
 pub(crate) mod instant;
+pub(crate) mod intake;
+pub(crate) mod outcome;
+mod pipeline;
+pub(crate) mod quarantine;
 mod reader;
 pub(crate) mod recover;
 mod row;
 mod shown;
 mod status;
+mod tables;
 pub(crate) mod text;
 pub(crate) mod windows;
 
 use telemetra_engine::sink::SinkError;
 
-pub use self::reader::StoreReader;
 pub(crate) use self::{
+    outcome::{Outcome, Piece},
+    pipeline::{Pipeline, Refused},
     reader::Readable,
     row::{Cell, Row},
+    tables::Keeps,
+};
+pub use self::{
+    quarantine::{FileLedger, Quarantine, Rejected, Replayed, Wanted},
+    reader::StoreReader,
+    tables::{ChatTables, CommerceTables},
 };
 
 /// Longest name of a job, bytes.

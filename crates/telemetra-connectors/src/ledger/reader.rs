@@ -12,7 +12,7 @@ use telemetra_engine::{
     status::{BatchStatus, JobStatus},
 };
 
-use super::{Arg, Snapshot, audit, int, shown, status};
+use super::{Arg, FileLedger, Rejected, Snapshot, Wanted, audit, int, quarantine, shown, status};
 
 /// Most rows that one call returns, whatever is asked for.
 const PAGE_ROWS_MAX: usize = 10_000;
@@ -123,6 +123,35 @@ impl StoreReader {
     /// As [`StoreReader::jobs`].
     pub fn moments(&mut self, most: usize) -> Result<Vec<MomentShown>, SinkError> {
         self.snapshot(|db| shown::moments(db, most))
+    }
+
+    /// Refused records of a job as [`Wanted`] says, ordered by (partition, offset).
+    ///
+    /// # Errors
+    /// As [`StoreReader::jobs`].
+    pub fn rejected(&mut self, job: &str, wanted: &Wanted) -> Result<Vec<Rejected>, SinkError> {
+        self.snapshot(|db| quarantine::rejected(db, job, wanted))
+    }
+
+    /// Batches of a job that put something into quarantine and are not marked as exported, ascending.
+    ///
+    /// # Errors
+    /// As [`StoreReader::jobs`].
+    pub fn exports_pending(&mut self, job: &str, limit: usize) -> Result<Vec<u64>, SinkError> {
+        self.snapshot(|db| quarantine::exports_pending(db, job, limit))
+    }
+
+    /// What became of the records of each recorded file, in the order they were read, behind (partition, seq).
+    ///
+    /// # Errors
+    /// As [`StoreReader::jobs`].
+    pub fn files(
+        &mut self,
+        job: &str,
+        after: Option<(u32, u32)>,
+        limit: usize,
+    ) -> Result<Vec<FileLedger>, SinkError> {
+        self.snapshot(|db| quarantine::files(db, job, after, limit))
     }
 
     fn snapshot<T>(

@@ -3,10 +3,7 @@
 //! What is read must be believed, so it is checked first: whoever changed a position by hand gets a halt with
 //! both values, never a wrong number.
 
-use telemetra_core::{
-    watermark::{PartitionClock, Watermark},
-    window::WindowSpec,
-};
+use telemetra_core::watermark::{PartitionClock, Watermark};
 use telemetra_engine::{
     audit::{self, Clause, Report, Side},
     ids::{Offset, PartitionId},
@@ -14,7 +11,7 @@ use telemetra_engine::{
     source::{Input, Segment},
 };
 
-use super::{Arg, Row, Snapshot, int, uint, windows};
+use super::{Arg, Pipeline, Row, Snapshot, int, uint, windows};
 
 /// Where the job stands, everything checked and all lists filled; `None` for a new job. The epoch is the stored
 /// one, which the sink raises.
@@ -24,11 +21,14 @@ use super::{Arg, Row, Snapshot, int, uint, windows};
 pub(crate) fn stands(
     db: &mut dyn Snapshot,
     job: &str,
-    window: WindowSpec,
+    pipeline: Pipeline,
     inputs: &[Input],
 ) -> Result<Option<Recovered>, SinkError> {
-    let Some(stored) = read_job(db, job, window)? else { return Ok(None) };
-    let (open_rows, closed_early) = windows::above_watermark(db, window, stored.watermark)?;
+    let Some(stored) = read_job(db, job, pipeline)? else { return Ok(None) };
+    let (open_rows, closed_early) = match pipeline.window() {
+        Some(window) => windows::above_watermark(db, window, stored.watermark)?,
+        None => Default::default(),
+    };
     let positions = positions(db, job, inputs)?;
     let segments = segments(db, job, inputs)?;
     Ok(Some(Recovered { open_rows, closed_early, positions, segments, ..stored }))
@@ -57,12 +57,12 @@ fn halt<T>(text: String) -> Result<T, SinkError> {
 }
 
 /// The job row with the sums in it checked, `None` for a new job. Lists stay empty.
-fn read_job(db: &mut dyn Snapshot, job: &str, window: WindowSpec) -> Result<Option<Recovered>, SinkError> {
+fn read_job(db: &mut dyn Snapshot, job: &str, pipeline: Pipeline) -> Result<Option<Recovered>, SinkError> {
     let sql = "SELECT epoch, last_batch, watermark_ms, open_end_ms, open_digest, open_count, meaning,
                    in_windows, window_misses, final_count, pipeline, length_ms, slide_ms
                FROM telemetra.job WHERE job = $1";
     let stored = db.one(sql, &[Arg::Text(job)], |row| {
-        check_for_good(job, window, row)?;
+        check_for_good(job, pipeline, row)?;
         Ok(Recovered {
             epoch: row.uint(0, "epoch")?,
             last_batch: row.uint(1, "last_batch")?,
@@ -83,33 +83,34 @@ fn read_job(db: &mut dyn Snapshot, job: &str, window: WindowSpec) -> Result<Opti
             None => Ok(None),
         };
     };
-    check_job(db, job, window, &stored)?;
+    check_job(db, job, pipeline, &stored)?;
     Ok(Some(stored))
 }
 
 /// Pipeline and window belong to a job for good.
-fn check_for_good(job: &str, window: WindowSpec, row: &Row) -> Result<(), SinkError> {
-    let pipeline = row.text(10)?;
-    if pipeline != "chat" {
-        return halt(format!("job {job} runs pipeline {pipeline}: choose another --job"));
+fn check_for_good(job: &str, pipeline: Pipeline, row: &Row) -> Result<(), SinkError> {
+    let stored = Pipeline::read(row, 10)?;
+    if stored == pipeline {
+        return Ok(());
     }
-    let (length_ms, slide_ms) = (row.int(11)?, row.int(12)?);
-    if (length_ms, slide_ms) != (window.length_ms(), window.slide_ms()) {
-        return halt(format!(
-            "job {job} has windows of {length_ms} ms every {slide_ms} ms for good, {} ms every {} ms are asked for: \
-             set WINDOW_DURATION and SLIDE_DURATION back, or use another --store and --job",
-            window.length_ms(),
-            window.slide_ms()
-        ));
-    }
-    Ok(())
+    let (Some(stored), Some(window)) = (stored.window(), pipeline.window()) else {
+        return halt(format!("job {job} runs pipeline {}: choose another --job", stored.name()));
+    };
+    halt(format!(
+        "job {job} has windows of {} ms every {} ms for good, {} ms every {} ms are asked for: \
+         set WINDOW_DURATION and SLIDE_DURATION back, or use another --store and --job",
+        stored.length_ms(),
+        stored.slide_ms(),
+        window.length_ms(),
+        window.slide_ms()
+    ))
 }
 
 /// The job row must say what its last batch said.
 fn check_job(
     db: &mut dyn Snapshot,
     job: &str,
-    window: WindowSpec,
+    pipeline: Pipeline,
     stored: &Recovered,
 ) -> Result<(), SinkError> {
     let mut report = Report::new(job);
@@ -134,9 +135,11 @@ fn check_job(
         let place = || format!("job row of {job}, {name}");
         report.compare(Clause::Totals, place, side(says, "the job row"), side(said, "the last batch"));
     }
-    let counted = i128::from(stored.totals.final_count) + i128::from(stored.open_count);
-    let place = || format!("job row of {job}");
-    audit::check_counts(&mut report, place, window, stored.totals, counted);
+    if let Some(window) = pipeline.window() {
+        let counted = i128::from(stored.totals.final_count) + i128::from(stored.open_count);
+        let place = || format!("job row of {job}");
+        audit::check_counts(&mut report, place, window, stored.totals, counted);
+    }
     halt_on_imbalance(&report)
 }
 

@@ -17,6 +17,8 @@ pub(crate) enum Cell {
     Real(f64),
     /// Text.
     Text(String),
+    /// Raw bytes.
+    Bytes(Vec<u8>),
     /// An instant, milliseconds since the Unix epoch. SQLite keeps instants as text: [`Row::instant`] reads both.
     Instant(i64),
     /// An array of texts. SQLite keeps it as JSON text: [`Row::texts_or_null`] reads both.
@@ -30,6 +32,7 @@ impl Cell {
             Cell::Int(_) => "an integer",
             Cell::Real(_) => "a floating-point number",
             Cell::Text(_) => "text",
+            Cell::Bytes(_) => "raw bytes",
             Cell::Instant(_) => "an instant",
             Cell::Texts(_) => "an array",
         }
@@ -143,6 +146,15 @@ impl Row {
             Cell::Text(text) => Some(text.clone()),
             _ => None,
         })
+    }
+
+    /// Raw bytes.
+    pub(crate) fn bytes(&self, column: usize) -> Result<Vec<u8>, SinkError> {
+        let bytes = self.read(column, "raw bytes", |cell| match cell {
+            Cell::Bytes(bytes) => Some(bytes.clone()),
+            _ => None,
+        })?;
+        bytes.ok_or_else(|| self.wrong(column, "raw bytes"))
     }
 
     /// A floating-point number, or NULL; integers are numbers too.

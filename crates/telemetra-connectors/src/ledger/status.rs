@@ -1,24 +1,26 @@
 //! What `status` shows: jobs, their positions, their latest batches.
 
-use telemetra_core::{watermark::PartitionClock, window::WindowSpec};
+use telemetra_core::watermark::PartitionClock;
 use telemetra_engine::{
-    sink::{SinkError, Tally, Totals},
+    sink::{Applied, SinkError, Tally, Totals},
     status::{BatchStatus, JobStatus, PositionStatus, RecordTotals},
 };
 
-use super::{Arg, Row, Snapshot, reader::page, windows};
+use super::{Arg, Pipeline, Row, Snapshot, reader::page, windows};
 
 /// Where every job stands, or the one asked for if it exists; by name.
 pub(super) fn jobs(db: &mut dyn Snapshot, job: Option<&str>) -> Result<Vec<JobStatus>, SinkError> {
-    let sql = "SELECT pipeline, halt_cause, epoch, holder, last_batch, watermark_ms, open_count, in_windows,
-                   window_misses, final_count, records, late, dead, final_rows, created_at, updated_at,
-                   length_ms, slide_ms, job
+    let sql = "SELECT pipeline, length_ms, slide_ms, halt_cause, epoch, holder, last_batch, watermark_ms,
+                   open_count, in_windows, window_misses, final_count, records, late, dead, final_rows, created_at,
+                   updated_at, job, accepted, duplicates, conflicts, refused
                FROM telemetra.job WHERE CAST($1 AS text) IS NULL OR job = $1";
     let mut jobs = db.list(sql, &[Arg::TextOrNull(job)], read_job)?;
     jobs.sort_by(|(a, _), (b, _)| a.job.cmp(&b.job));
-    for (job, window) in &mut jobs {
-        if owns_rows(db, &job.job)? {
-            job.provisional_rows = windows::provisional(db, *window, job.watermark)?;
+    for (job, pipeline) in &mut jobs {
+        if let Some(window) = pipeline.window()
+            && owns_rows(db, &job.job, *pipeline)?
+        {
+            job.provisional_rows = windows::provisional(db, window, job.watermark)?;
         }
         job.positions = positions(db, &job.job)?;
     }
@@ -26,30 +28,41 @@ pub(super) fn jobs(db: &mut dyn Snapshot, job: Option<&str>) -> Result<Vec<JobSt
 }
 
 /// The job row; what is in other tables is still missing.
-fn read_job(row: &Row) -> Result<(JobStatus, WindowSpec), SinkError> {
-    let window = WindowSpec::new(row.int(16)?, row.int(17)?).map_err(SinkError::Halt)?;
+fn read_job(row: &Row) -> Result<(JobStatus, Pipeline), SinkError> {
+    let pipeline = Pipeline::read(row, 0)?;
     let status = JobStatus {
         job: row.text(18)?,
-        pipeline: row.text(0)?,
-        halt_cause: row.text_or_null(1)?,
-        epoch: row.uint(2, "epoch")?,
-        holder: row.text(3)?,
-        last_batch: row.uint(4, "last_batch")?,
-        watermark: row.int_or_null(5)?.into(),
-        open_count: row.int(6)?,
-        totals: Totals { in_windows: row.int(7)?, window_misses: row.int(8)?, final_count: row.int(9)? },
+        pipeline: pipeline.name().to_owned(),
+        halt_cause: row.text_or_null(3)?,
+        epoch: row.uint(4, "epoch")?,
+        holder: row.text(5)?,
+        last_batch: row.uint(6, "last_batch")?,
+        watermark: row.int_or_null(7)?.into(),
+        open_count: row.int(8)?,
+        totals: Totals { in_windows: row.int(9)?, window_misses: row.int(10)?, final_count: row.int(11)? },
         records: RecordTotals {
-            records: row.uint(10, "records")?,
-            late: row.uint(11, "late")?,
-            dead: row.uint(12, "dead")?,
+            records: row.uint(12, "records")?,
+            late: row.uint(13, "late")?,
+            dead: row.uint(14, "dead")?,
         },
-        final_rows: row.uint(13, "final_rows")?,
+        applied: applied(row, 19)?,
+        final_rows: row.uint(15, "final_rows")?,
         provisional_rows: 0,
-        created_at_ms: row.instant(14)?,
-        updated_at_ms: row.instant(15)?,
+        created_at_ms: row.instant(16)?,
+        updated_at_ms: row.instant(17)?,
         positions: Vec::new(),
     };
-    Ok((status, window))
+    Ok((status, pipeline))
+}
+
+/// Accepted, duplicates, conflicts and refused, in columns from `first` on.
+pub(super) fn applied(row: &Row, first: usize) -> Result<Applied, SinkError> {
+    Ok(Applied {
+        accepted: row.uint(first, "accepted")?,
+        duplicates: row.uint(first + 1, "duplicates")?,
+        conflicts: row.uint(first + 2, "conflicts")?,
+        refused: row.uint(first + 3, "refused")?,
+    })
 }
 
 /// As the names of [`jobs`], with jobs that left anything but have no job row.
@@ -68,12 +81,11 @@ pub(super) fn owner(db: &mut dyn Snapshot) -> Result<Option<String>, SinkError> 
     db.one(sql, &[Arg::Text(windows::TABLES[0])], |row| row.text(0))
 }
 
-/// Whether the result tables are this job's.
-pub(super) fn owns_rows(db: &mut dyn Snapshot, job: &str) -> Result<bool, SinkError> {
-    let sql = "SELECT count(*) AS owned FROM telemetra.result_table WHERE job = $1 AND name IN ($2, $3)";
-    let [windows, moments] = windows::TABLES;
-    let owned = db.one(sql, &[Arg::Text(job), Arg::Text(windows), Arg::Text(moments)], |row| row.int(0))?;
-    Ok(owned == Some(2))
+/// Whether the result tables of its pipeline are this job's.
+pub(super) fn owns_rows(db: &mut dyn Snapshot, job: &str, pipeline: Pipeline) -> Result<bool, SinkError> {
+    let sql = "SELECT name FROM telemetra.result_table WHERE job = $1";
+    let owned = db.list(sql, &[Arg::Text(job)], |row| row.text(0))?;
+    Ok(pipeline.tables().iter().all(|table| owned.iter().any(|owned| owned == table)))
 }
 
 /// The partitions of a job, by input and number.
@@ -104,7 +116,8 @@ pub(super) fn positions(db: &mut dyn Snapshot, job: &str) -> Result<Vec<Position
 /// The latest batches of a job, latest first.
 pub(super) fn batches(db: &mut dyn Snapshot, job: &str, limit: usize) -> Result<Vec<BatchStatus>, SinkError> {
     let sql = "SELECT batch_id, kind, planned_at, committed_at, watermark_ms, records, empty, counted,
-                   in_windows, late, dead, window_misses, rows_written, final_rows
+                   in_windows, late, dead, window_misses, rows_written, final_rows, accepted, duplicates, conflicts,
+                   refused
                FROM telemetra.batch WHERE job = $1 ORDER BY batch_id DESC LIMIT $2";
     db.list(sql, &[Arg::Text(job), page(limit)?], |row| {
         let number = |column: usize| row.uint(column, "a sum of a batch");
@@ -123,6 +136,7 @@ pub(super) fn batches(db: &mut dyn Snapshot, job: &str, limit: usize) -> Result<
                 dead: number(10)?,
                 window_misses: number(11)?,
             },
+            applied: applied(row, 14)?,
             rows_written: number(12)?,
             final_rows: number(13)?,
         })

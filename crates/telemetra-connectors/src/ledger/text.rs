@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use telemetra_core::chat::rows::MomentRow;
 
-pub(crate) use super::instant::{instant, push_instant};
+pub(crate) use super::instant::{instant, push_instant, push_instant_us};
 
 /// Replaces `out` by a JSON array of the names.
 pub(crate) fn emote_names(out: &mut String, emotes: &[(String, u64)]) {

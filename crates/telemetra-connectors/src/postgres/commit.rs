@@ -1,41 +1,42 @@
 //! One batch, one transaction (RELIABILITY §1.3).
 //!
 //! The job row is locked first and only at the epoch and batch that this instance knows, so whoever was overtaken
-//! writes nothing. Everything travels in two flights; what their answers say is checked before COMMIT is sent: a
-//! batch that would break the law of counts is rolled back. COMMIT brings its own proof: the attempt is read back
+//! writes nothing. The ledger travels in two flights, what a pipeline's tables need in the first or between them; what
+//! the answers say is checked before COMMIT is sent: a batch that would break the law of counts is rolled back. COMMIT brings its own proof: the attempt is read back
 //! behind it, because a COMMIT that the server turned into a rollback is no error to the client library
 //! (RELIABILITY §0.2).
 
 use std::time::Duration;
 
 use telemetra_core::{
-    chat::rows::ChatRows,
+    logic::Logic,
     mutant::{self, Mutant},
     watermark::Watermark,
 };
 use telemetra_engine::{
-    audit::{self, Clause, Imbalance, Report, Side},
+    audit,
     ids::AttemptId,
-    sink::{Commit, SinkError, Tally, Totals},
+    sink::{Applied, Commit, SinkError, Tally, Totals},
 };
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::{
     Held, Job,
-    chat_rows::{self, Written},
     failure::Failure,
     flight::{Reply, Statement, fly, fly_until, one},
     link::HOLDS,
     positions::Positions,
     ranges::{Gaps, Ranges},
-    refused::{self, Refused},
+    refused,
     segments::Segments,
     session::Session,
+    tables::Tables,
     values::{Ms, int},
 };
+use crate::ledger::{Keeps, Outcome, Refused};
 
 /// Longest wait for a flight of a batch, more than the server's own limit for one statement.
-const FLIGHT_LIMIT: Duration = Duration::from_secs(40);
+pub(super) const FLIGHT_LIMIT: Duration = Duration::from_secs(40);
 /// Longest wait for the answer to COMMIT; then it is in doubt.
 const COMMIT_LIMIT: Duration = Duration::from_secs(30);
 /// Longest wait for what has become of a COMMIT.
@@ -49,26 +50,32 @@ pub(super) const BEGIN_ASKING: &str =
     "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '10s';
     SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
+/// The batch of a pipeline's tables.
+pub(super) type BatchOf<T> = Commit<<<T as Keeps>::Logic as Logic>::Rows>;
+
 /// See [`telemetra_engine::sink::Sink::commit`].
-pub(super) fn commit(
+pub(super) fn commit<T: Tables>(
     session: &Session,
     job: &Job,
     held: &Held,
-    commit: &Commit<ChatRows>,
+    commit: &BatchOf<T>,
     now_ms: i64,
-) -> Result<(), Failure> {
-    audit::check_commit(commit).map_err(|imbalance| refuse(commit.batch_id, &imbalance))?;
-    if mutant::is(Mutant::DeadLettersOutside) {
+) -> Result<Applied, Failure> {
+    audit::check_commit(commit).map_err(|imbalance| {
+        let batch_id = commit.batch_id;
+        Failure::halt(format!("batch {batch_id} does not add up and was not written: {imbalance}"))
+    })?;
+    if mutant::is(Mutant::DeadLettersOutside) && T::REFUSED == Refused::DeadLetters {
         session.run(FLIGHT_LIMIT, async |client| refused::alone(client, job, held, commit).await)?;
     }
-    session.run(FLIGHT_LIMIT, async |client| write(client, job, held, commit, Ms(now_ms)).await)?;
+    let applied = write::<T>(session, job, held, commit, Ms(now_ms))?;
     session.take_warnings();
     let sent = session.run_uncancelled(COMMIT_LIMIT, async |client| send_commit(client, job, commit).await);
     if mutant::is(Mutant::AcknowledgedBeforeCommit) {
-        return Ok(());
+        return Ok(applied);
     }
     match sent {
-        Ok(true) => check_warnings(session, commit.batch_id),
+        Ok(true) => check_warnings(session, commit.batch_id).map(|()| applied),
         Ok(false) => Err(SinkError::NotApplied(format!(
             "PostgreSQL rolled batch {} of job {} back instead of committing it",
             commit.batch_id, job.name
@@ -89,39 +96,26 @@ fn check_warnings(session: &Session, batch_id: u64) -> Result<(), Failure> {
     }
 }
 
-fn refuse(batch_id: u64, imbalance: &Imbalance) -> Failure {
-    Failure::halt(format!("batch {batch_id} does not add up and was not written: {imbalance}"))
-}
-
 /// All of a batch but its COMMIT.
-async fn write(
-    client: &Client,
+fn write<T: Tables>(
+    session: &Session,
     job: &Job,
     held: &Held,
-    commit: &Commit<ChatRows>,
+    commit: &BatchOf<T>,
     now: Ms,
-) -> Result<(), Failure> {
-    let mut tally = Tally::default();
-    commit.ranges.iter().for_each(|range| tally.add(&range.tally));
-
+) -> Result<Applied, Failure> {
     let positions = Positions::new(held, commit)?;
-    let refused = Refused::new(held, commit)?;
     let segments = Segments::new(held, commit)?;
-    let windows = chat_rows::Windows::new(&commit.rows.windows);
-    let moments = chat_rows::Moments::new(&commit.rows.moments);
+    let columns = T::columns(held, commit)?;
     let batch_id = int(commit.batch_id)?;
 
     let lock = "SELECT epoch, last_batch, watermark_ms FROM telemetra.job WHERE job = $1 FOR UPDATE";
     let mut first = vec![Statement::new(lock).text(&job.name)];
     positions.push(&mut first, &job.name);
-    refused.push(&mut first, &job.name, &batch_id);
     segments.push(&mut first, &job.name);
-    windows.push(&mut first, &batch_id, &now);
-    moments.push(&mut first, &batch_id);
-    if commit.close_early {
-        first.push(chat_rows::close_early(&batch_id, &now));
-    }
-    let (replies, failed) = fly_until(client, BEGIN, first).await?;
+    T::push(&columns, &mut first, &job.name, &batch_id, &now);
+    let flown = session.run(FLIGHT_LIMIT, async |client| fly_until(client, BEGIN, first).await);
+    let (replies, failed) = flown?;
     let answered = replies.len();
     let mut replies = replies.into_iter();
     let mut next = || replies.next().expect("a flight returns one reply for each statement");
@@ -136,18 +130,16 @@ async fn write(
     if let Some(failure) = failed {
         return Err(failure);
     }
-    refused.check(&mut next)?;
-    segments.check(client, &mut next, &job.name).await?;
-    let mut written = windows.check(client, &mut next).await?;
-    written.moments = moments.check(&mut next)?;
-    if commit.close_early {
-        written.add(&chat_rows::sums(&next())?);
-    }
-    finish(client, job, held, commit, &tally, &written, now).await
+    session.run(FLIGHT_LIMIT, async |client| segments.check(client, &mut next, &job.name).await)?;
+    let outcome = T::finish(session, &columns, &mut next, job, held, commit)?;
+    let totals =
+        session.run(FLIGHT_LIMIT, async |client| finish(client, job, held, commit, &outcome, now).await)?;
+    outcome.check(&job.name, job.pipeline, commit, totals)?;
+    Ok(outcome.applied)
 }
 
 /// The job row must be at the epoch and batch before this one, and at the watermark that judged it.
-fn check_job(reply: &Reply, job: &Job, held: &Held, commit: &Commit<ChatRows>) -> Result<(), Failure> {
+fn check_job<R>(reply: &Reply, job: &Job, held: &Held, commit: &Commit<R>) -> Result<(), Failure> {
     let Some(row) = reply.rows.first() else {
         return Err(Failure::halt(format!("job {} has no row any more: restore a backup", job.name)));
     };
@@ -176,24 +168,27 @@ fn check_job(reply: &Reply, job: &Job, held: &Held, commit: &Commit<ChatRows>) -
     )))
 }
 
-/// The second flight: what is known only once the rows are written.
-async fn finish(
+/// The last flight: what is known only once the rows are written. Returns the job's totals with this batch.
+async fn finish<R>(
     client: &Client,
     job: &Job,
     held: &Held,
-    commit: &Commit<ChatRows>,
-    tally: &Tally,
-    written: &Written,
+    commit: &Commit<R>,
+    outcome: &Outcome,
     now: Ms,
-) -> Result<(), Failure> {
-    let ranges = Ranges::new(held, commit)?;
+) -> Result<Totals, Failure> {
+    let mut tally = Tally::default();
+    commit.ranges.iter().for_each(|range| tally.add(&range.tally));
+    let ranges = Ranges::new(held, &outcome.pieces)?;
     let gaps = Gaps::new(held, commit)?;
     let (batch_id, epoch) = (int(commit.batch_id)?, int(held.epoch)?);
     let (watermark, open_digest) = (commit.watermark.ms(), commit.open_digest.cast_signed());
     let watermark_before = commit.watermark_before.ms();
     let sums = [tally.records, tally.late, tally.dead, tally.in_windows, tally.empty, tally.counted];
     let [records, late, dead, in_windows, empty, counted] = ints(sums)?;
-    let [final_rows, rows, moments] = ints([written.final_rows, written.rows, written.moments])?;
+    let [final_rows, rows, moments] = ints([outcome.final_rows, outcome.rows, outcome.moments])?;
+    let Applied { accepted, duplicates, conflicts, refused } = outcome.applied;
+    let [accepted, duplicates, conflicts, refused] = ints([accepted, duplicates, conflicts, refused])?;
     let early_misses = commit.window_misses - int(tally.window_misses)?;
     let (attempt, kind, planned_at) =
         (commit.attempt.to_string(), commit.kind.as_str(), Ms(commit.planned_at_ms));
@@ -202,7 +197,9 @@ async fn finish(
         "UPDATE telemetra.job SET last_batch = $3, watermark_ms = $4, open_end_ms = $5, open_digest = $6,
              open_count = $7, meaning = coalesce($8, meaning), records = records + $9, late = late + $10,
              dead = dead + $11, in_windows = in_windows + $12, window_misses = window_misses + $13,
-             final_count = final_count + $14, final_rows = final_rows + $15, updated_at = $16, {HOLDS}
+             final_count = final_count + $14, final_rows = final_rows + $15, updated_at = $16,
+             accepted = accepted + $17, duplicates = duplicates + $18, conflicts = conflicts + $19,
+             refused = refused + $20, {HOLDS}
          WHERE job = $1 AND {} AND {} RETURNING in_windows, window_misses, final_count",
         if mutant::is(Mutant::NoEpoch) { "$2::bigint IS NOT NULL" } else { "epoch = $2" },
         if mutant::is(Mutant::NoCompareAndSet) { "true" } else { "last_batch = $3 - 1" },
@@ -224,7 +221,11 @@ async fn finish(
             .int(&commit.window_misses)
             .int(&commit.final_count)
             .int(&final_rows)
-            .instant(&now),
+            .instant(&now)
+            .int(&accepted)
+            .int(&duplicates)
+            .int(&conflicts)
+            .int(&refused),
         Statement::new(INSERT_BATCH)
             .text(&job.name)
             .int(&batch_id)
@@ -249,7 +250,11 @@ async fn finish(
             .int(&commit.final_count)
             .int(&final_rows)
             .int(&rows)
-            .int(&moments),
+            .int(&moments)
+            .int(&accepted)
+            .int(&duplicates)
+            .int(&conflicts)
+            .int(&refused),
     ];
     ranges.push(&mut second, &job.name, &batch_id, &watermark_before);
     gaps.push(&mut second, &job.name, &batch_id);
@@ -258,17 +263,15 @@ async fn finish(
         let text = format!("job {} is no longer at epoch {epoch}, before batch {batch_id}", job.name);
         return Err(SinkError::Fenced(text).into());
     };
-    let totals =
-        Totals { in_windows: row.try_get(0)?, window_misses: row.try_get(1)?, final_count: row.try_get(2)? };
-    check_law(job, commit, totals, written)
+    Ok(Totals { in_windows: row.try_get(0)?, window_misses: row.try_get(1)?, final_count: row.try_get(2)? })
 }
 
 const INSERT_BATCH: &str = "INSERT INTO telemetra.batch
         (job, batch_id, attempt, epoch, kind, planned_at, committed_at, watermark_before_ms, watermark_ms,
          open_end_ms, open_digest, open_count, records, empty, counted, in_windows, late, dead, window_misses,
-         early_misses, final_count, final_rows, rows_written, moments)
+         early_misses, final_count, final_rows, rows_written, moments, accepted, duplicates, conflicts, refused)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-        $23, $24)";
+        $23, $24, $25, $26, $27, $28)";
 
 fn ints<const N: usize>(numbers: [u64; N]) -> Result<[i64; N], Failure> {
     let mut ints = [0; N];
@@ -278,21 +281,9 @@ fn ints<const N: usize>(numbers: [u64; N]) -> Result<[i64; N], Failure> {
     Ok(ints)
 }
 
-/// What was written must be what the batch says, and the law of counts must hold with it.
-fn check_law(job: &Job, commit: &Commit<ChatRows>, totals: Totals, written: &Written) -> Result<(), Failure> {
-    let mut report = Report::new(&job.name);
-    let place = || format!("batch {}", commit.batch_id);
-    let became = Side::new(written.final_count, "count in rows made final");
-    let said = Side::new(commit.final_count, "final count of the batch");
-    report.compare(Clause::FinalRows, place, became, said);
-    let counted = i128::from(totals.final_count) + i128::from(commit.open_count);
-    audit::check_counts(&mut report, place, job.window, totals, counted);
-    report.imbalances().next().map_or(Ok(()), |imbalance| Err(refuse(commit.batch_id, imbalance)))
-}
-
 /// Sends COMMIT with the question behind it, in one message, whether this attempt is stored: the server answers
 /// the question from a transaction of its own, after the commit or the rollback. `false`: it was rolled back.
-async fn send_commit(client: &Client, job: &Job, commit: &Commit<ChatRows>) -> Result<bool, Failure> {
+async fn send_commit<R>(client: &Client, job: &Job, commit: &Commit<R>) -> Result<bool, Failure> {
     // A job's name has letters, digits, `-` and `_` only; the rest are numbers.
     let sql = format!(
         "COMMIT; SELECT 1 FROM telemetra.batch WHERE job = '{}' AND batch_id = {} AND attempt = '{}'",
@@ -310,10 +301,11 @@ pub(super) fn was_applied(
     epoch: u64,
     batch_id: u64,
     attempt: AttemptId,
-) -> Result<bool, Failure> {
+) -> Result<Option<Applied>, Failure> {
     let number = int(batch_id)?;
     let lock = lock_or_not("SELECT epoch, last_batch FROM telemetra.job WHERE job = $1");
-    let stored = "SELECT attempt FROM telemetra.batch WHERE job = $1 AND batch_id = $2";
+    let stored = "SELECT attempt, accepted, duplicates, conflicts, refused FROM telemetra.batch
+        WHERE job = $1 AND batch_id = $2";
     let replies = session.run(ASK_LIMIT, async |client| {
         let locked = Statement::new(&lock).text(&job.name);
         // Not in the same flight: the question is asked once the lock is held.
@@ -327,15 +319,20 @@ pub(super) fn was_applied(
         return Err(Failure::halt(format!("job {} has no row any more: restore a backup", job.name)));
     };
     let (stored, last): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-    let found: Option<String> = found.rows.first().map(|row| row.try_get(0)).transpose()?;
+    let batch = found.rows.first();
+    let found: Option<String> = batch.map(|row| row.try_get(0)).transpose()?;
     if stored != int(epoch)? {
         let text = format!("job {} is at epoch {stored}, this instance has {epoch}", job.name);
         return Err(SinkError::Fenced(text).into());
     }
-    match found {
-        Some(found) if found == attempt.to_string() => Ok(true),
-        None if last == number - 1 => Ok(false),
-        _ => Err(SinkError::Fenced(format!(
+    match (found, batch) {
+        (Some(found), Some(row)) if found == attempt.to_string() => {
+            let sum = |at: usize| -> Result<u64, Failure> { Ok(row.try_get::<_, i64>(at)?.unsigned_abs()) };
+            let (accepted, duplicates, conflicts, refused) = (sum(1)?, sum(2)?, sum(3)?, sum(4)?);
+            Ok(Some(Applied { accepted, duplicates, conflicts, refused }))
+        }
+        (None, _) if last == number - 1 => Ok(None),
+        (found, _) => Err(SinkError::Fenced(format!(
             "job {} stands at batch {last} at our epoch, and batch {batch_id} is not ours (attempt {}, ours \
              {attempt}): the store was restored or failed over; start again, it goes on from what is stored",
             job.name,

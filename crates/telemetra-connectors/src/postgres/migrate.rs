@@ -133,32 +133,37 @@ async fn bring(client: &Client, adopting: Option<&str>) -> Result<Migrated, Fail
     let mut adopted = adopt::Adopted::default();
     let missing = missing_rights(client).await?;
     match adopting {
-        Some(zone) => adopted = adopt::adopt(client, zone, missing).await?,
+        Some(zone) => adopted = adopt::adopt(client, zone, version_before, missing).await?,
         None => {
             refuse_taken(client).await?;
             refuse_without_rights(&missing)?;
         }
     }
-    make(client, &adopted.tables).await?;
+    make(client, version_before, &adopted.tables).await?;
     let mut lines = adopted.lines;
-    lines.push(format!("made the tables, version {SCHEMA_VERSION}"));
+    lines.push(match version_before {
+        0 => format!("made the tables, version {SCHEMA_VERSION}"),
+        before => format!("brought the tables from version {before} to {SCHEMA_VERSION}"),
+    });
     Ok(Migrated { version_before, lines })
 }
 
-/// The tables of every version, but those that were adopted.
-async fn make(client: &Client, adopted: &[&str]) -> Result<(), Failure> {
-    let sql = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
-    let exists: bool = client.query_one(sql, &[&LEDGER]).await?.get(0);
-    if !exists {
-        client.batch_execute(&format!("CREATE SCHEMA {LEDGER}")).await?;
+/// What every version after `version` brings, but the tables that were adopted, which have their indexes.
+async fn make(client: &Client, version: usize, adopted: &[&str]) -> Result<(), Failure> {
+    if version == 0 {
+        let sql = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
+        let exists: bool = client.query_one(sql, &[&LEDGER]).await?.get(0);
+        if !exists {
+            client.batch_execute(&format!("CREATE SCHEMA {LEDGER}")).await?;
+        }
+        client.batch_execute(VERSION_TABLE).await?;
     }
-    client.batch_execute(VERSION_TABLE).await?;
-    for table in schema::tables() {
-        if table.is_ledger || !adopted.contains(&table.name) {
-            client.batch_execute(table.create).await?;
+    for statement in schema::statements(version) {
+        if statement.of_table.is_none_or(|table| !adopted.contains(&table)) {
+            client.batch_execute(statement.sql).await?;
         }
     }
-    for version in 1..=MIGRATIONS.len() {
+    for version in version + 1..=MIGRATIONS.len() {
         let sql = "INSERT INTO telemetra.schema_version VALUES ($1, clock_timestamp())";
         client.execute(sql, &[&i32::try_from(version).unwrap_or(i32::MAX)]).await?;
     }
@@ -247,7 +252,7 @@ pub(super) fn refuse_without_rights(missing: &[Obstacle]) -> Result<(), Failure>
 
 /// `run` makes tables only where it is in nobody's way.
 pub(super) async fn refuse_taken(client: &Client) -> Result<(), Failure> {
-    let taken = adopt::taken(client).await?;
+    let taken = adopt::taken(client, 0).await?;
     if taken.is_empty() {
         return Ok(());
     }

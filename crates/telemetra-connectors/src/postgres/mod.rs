@@ -20,7 +20,10 @@
 //! | `take_over` | epoch, lease, and where a job stands, read under lock |
 //! | `commit` | one batch, one transaction |
 //! | `positions`, `ranges`, `segments`, `refused` | what a batch adds to the ledger |
+//! | `tables` | what the protocol asks of a pipeline's tables |
 //! | `chat_rows` | `chat_summary_minute` and `moments` |
+//! | `commerce_rows` | `user_events` and `rejected_events` |
+//! | `quarantine` | refused records: exported, tried again |
 //! | `values` | values on the wire |
 //! | `snapshot` | the SQL that stores share, run on PostgreSQL |
 //! | `reader` | a connection that cannot write, for `status`, `audit` and the page |
@@ -29,6 +32,7 @@ mod address;
 mod adopt;
 mod chat_rows;
 mod columns;
+mod commerce_rows;
 mod commit;
 mod connect;
 mod failure;
@@ -39,6 +43,7 @@ mod foresee;
 mod link;
 mod migrate;
 mod positions;
+mod quarantine;
 mod quote;
 mod ranges;
 mod reader;
@@ -51,17 +56,20 @@ mod session;
 mod setup;
 mod sink;
 mod snapshot;
+mod tables;
 mod take_over;
 mod tls;
 mod values;
 
-use telemetra_core::window::WindowSpec;
 use telemetra_engine::source::Input;
+
+use crate::ledger::Pipeline;
 
 pub use self::{
     address::{Address, AddressFault, ChannelBinding, Host, PORT, Parts, SslMode, Target},
     foresee::foresee,
     migrate::{Migrated, migrate},
+    quarantine::open_quarantine,
     reader::open_reader,
     roles::roles_sql,
     schema::SCHEMA_VERSION,
@@ -73,7 +81,7 @@ pub use self::{
 #[derive(Clone, Debug)]
 struct Job {
     name: String,
-    window: WindowSpec,
+    pipeline: Pipeline,
 }
 
 /// What an instance has once it took the job over.

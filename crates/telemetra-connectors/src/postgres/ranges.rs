@@ -4,21 +4,23 @@ use telemetra_engine::sink::Commit;
 use tokio_postgres::types::Type;
 
 use super::{Held, failure::Failure, flight::Statement, values::int};
+use crate::ledger::Piece;
 
-/// The ranges read.
+/// The pieces of the ranges read.
 #[derive(Default)]
 pub(super) struct Ranges<'a> {
     input: Vec<&'a str>,
-    /// Partition, from, to, then the sums of a tally.
-    numbers: [Vec<i64>; 10],
+    /// Partition, from, to, then the sums of a tally, then [`Piece::columns`].
+    numbers: [Vec<i64>; 14],
 }
 
 impl<'a> Ranges<'a> {
-    pub(super) fn new<R>(held: &'a Held, commit: &Commit<R>) -> Result<Self, Failure> {
+    pub(super) fn new(held: &'a Held, pieces: &[Piece]) -> Result<Self, Failure> {
         let mut ranges = Self::default();
-        for range in &commit.ranges {
+        for piece in pieces {
+            let (range, tally) = (&piece.range, &piece.range.tally);
             ranges.input.push(held.input(range.partition)?.name);
-            let tally = &range.tally;
+            let [accepted, duplicates, conflicts, quarantined] = piece.columns();
             let numbers = [
                 range.partition.partition.into(),
                 range.from,
@@ -30,6 +32,10 @@ impl<'a> Ranges<'a> {
                 tally.late,
                 tally.dead,
                 tally.window_misses,
+                accepted,
+                duplicates,
+                conflicts,
+                quarantined,
             ];
             for (column, number) in ranges.numbers.iter_mut().zip(numbers) {
                 column.push(int(number)?);
@@ -50,8 +56,10 @@ impl<'a> Ranges<'a> {
         }
         let sql =
             "INSERT INTO telemetra.batch_range (job, batch_id, watermark_ms, input, partition, from_offset,
-                to_offset, records, empty, counted, in_windows, late, dead, window_misses)
-            SELECT $1, $2, $3, v.* FROM unnest($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS v";
+                to_offset, records, empty, counted, in_windows, late, dead, window_misses, accepted, duplicates,
+                conflicts, quarantined)
+            SELECT $1, $2, $3, v.*
+            FROM unnest($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) AS v";
         let statement = Statement::new(sql).text(job).int(batch_id).int(watermark_ms);
         let statement = statement.arg(&self.input, Type::TEXT_ARRAY);
         let numbers = self.numbers.iter();

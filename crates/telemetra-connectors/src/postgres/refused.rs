@@ -16,6 +16,7 @@ use super::{
     flight::{Reply, Statement, fly, one},
     values::{Ms, int},
 };
+use crate::ledger;
 
 /// Refused records and late events.
 #[derive(Default)]
@@ -139,24 +140,35 @@ pub(super) async fn alone<R>(
     Ok(())
 }
 
-/// Offsets of dead letters in `range`, ascending.
+/// Offsets of the refused records in `range`, ascending; `table` lists them.
 pub(super) async fn dead_offsets(
     client: &Client,
+    table: ledger::Refused,
     job: &Job,
     held: &Held,
     id: PartitionId,
     range: Range<Offset>,
 ) -> Result<Vec<Offset>, Failure> {
-    let sql = "SELECT \"offset\" FROM dead_letters
-               WHERE job = $1 AND input = $2 AND partition = $3 AND \"offset\" >= $4 AND \"offset\" < $5
-               ORDER BY \"offset\"";
+    let sql = match table {
+        ledger::Refused::DeadLetters => {
+            "SELECT \"offset\" FROM dead_letters
+             WHERE job = $1 AND input = $2 AND partition = $3 AND \"offset\" >= $4 AND \"offset\" < $5
+             ORDER BY \"offset\""
+        }
+        // A job with a quarantine has one input.
+        ledger::Refused::Quarantine => {
+            "SELECT \"offset\" FROM rejected_events
+             WHERE job = $1 AND $2 <> '' AND partition = $3 AND \"offset\" >= $4 AND \"offset\" < $5
+             ORDER BY \"offset\""
+        }
+    };
     let (input, partition) = (held.input(id)?.name, i64::from(id.partition));
     let (from, to) = (int(range.start)?, int(range.end)?);
     let statement = Statement::new(sql).text(&job.name).text(&input).int(&partition).int(&from).int(&to);
     let reply = one(client, statement).await?;
     let offsets = reply.rows.iter().map(|row| {
         let offset: i64 = row.try_get(0)?;
-        u64::try_from(offset).map_err(|_| Failure::halt(format!("a dead letter has offset {offset}")))
+        u64::try_from(offset).map_err(|_| Failure::halt(format!("a refused record has offset {offset}")))
     });
     offsets.collect()
 }

@@ -4,7 +4,7 @@
 
 use super::{
     quote::{ident, literal},
-    schema::{LEDGER, tables},
+    schema::{LEDGER, tables, views},
 };
 
 /// SQL that makes the roles `telemetra_migrate`, `telemetra_ingest` and `telemetra_read` for a database whose result
@@ -14,6 +14,7 @@ pub fn roles_sql(schema: &str, database: &str) -> String {
         tables().iter().filter(|table| !table.is_ledger).map(|table| literal(table.name)).collect();
     let ledger: Vec<_> =
         tables().iter().filter(|table| table.is_ledger).map(|table| literal(table.name)).collect();
+    let views: Vec<_> = views().map(|(_, name)| literal(name)).collect();
     let words = [
         ("{schema}", ident(schema)),
         ("{schema_text}", literal(schema)),
@@ -21,6 +22,7 @@ pub fn roles_sql(schema: &str, database: &str) -> String {
         ("{ledger}", ident(LEDGER)),
         ("{ledger_text}", literal(LEDGER)),
         ("{results}", results.join(", ")),
+        ("{views}", views.join(", ")),
         ("{ledger_tables}", ledger.join(", ")),
     ];
     let mut sql = String::with_capacity(TEMPLATE.len() * 2);

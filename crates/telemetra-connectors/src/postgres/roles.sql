@@ -92,4 +92,22 @@ BEGIN
     END LOOP;
 END $$;
 
+-- The views, which read the tables with the rights of their owner.
+DO $$
+DECLARE
+    node record;
+BEGIN
+    FOR node IN
+        SELECT format('%I.%I', n.nspname, c.relname) AS path, pg_get_userbyid(c.relowner) AS owner
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind = 'v' AND n.nspname = {schema_text} AND c.relname IN ({views})
+    LOOP
+        IF node.owner <> 'telemetra_migrate' THEN
+            EXECUTE format('ALTER VIEW %s OWNER TO telemetra_migrate', node.path);
+            EXECUTE format('GRANT SELECT ON %s TO %I', node.path, node.owner);
+        END IF;
+        EXECUTE format('GRANT SELECT ON %s TO telemetra_ingest, telemetra_read', node.path);
+    END LOOP;
+END $$;
+
 COMMIT;

@@ -1,7 +1,9 @@
-//! The store of one chat job on PostgreSQL, behind the engine's `Sink`.
+//! The store of one job on PostgreSQL, behind the engine's `Sink`.
 
 use std::{
+    fmt,
     hash::{BuildHasher, RandomState},
+    marker::PhantomData,
     ops::Range,
     sync::{
         Arc, OnceLock,
@@ -10,10 +12,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use telemetra_core::{
-    chat::{Chat, rows},
-    window::WindowSpec,
-};
+use telemetra_core::{logic::Logic, window::WindowSpec};
 use telemetra_engine::{
     ids::{AttemptId, Offset, PartitionId},
     sink::{Applied, Commit, Recovered, Sink, SinkError},
@@ -21,39 +20,62 @@ use telemetra_engine::{
 };
 
 use super::{
-    Address, Held, Job, chat_rows, commit,
+    Address, Held, Job, commit,
     failure::Failure,
     link::{Link, Pulse},
     migrate, refused,
     session::Session,
+    tables::Tables,
     take_over,
 };
+use crate::ledger::{ChatTables, CommerceTables, Keeps, Pipeline, check_job_name};
 
 /// Longest wait for a question outside of a batch.
-const ASK_LIMIT: Duration = Duration::from_secs(40);
+pub(super) const ASK_LIMIT: Duration = Duration::from_secs(40);
 
 /// Whether this process was ever let in: a wrong password is told at once at the start, and may pass later.
 static HAS_CONNECTED: AtomicBool = AtomicBool::new(false);
 
-/// The store of one chat job.
-#[derive(Debug)]
-pub struct PostgresSink {
+/// The store of one job, whose pipeline has the tables `T`.
+pub struct PostgresSink<T = ChatTables> {
     link: Arc<Link>,
     job: Job,
     held: Option<Held>,
     /// Ends before the link is closed.
     pulse: Option<Pulse>,
     stream_chars_max: usize,
+    tables: PhantomData<fn() -> T>,
 }
 
 impl PostgresSink {
-    /// Connects to the store for `job`, making its tables in a database that has none.
+    /// Connects to the store for chat job `job`, making its tables in a database that has none.
     ///
     /// # Errors
     /// `NotApplied` when the server cannot be reached now; `Halt` on a schema that is not ours or not of this
     /// version, on missing rights, and for a job name outside `[A-Za-z0-9_-]{1,64}`.
     pub fn open(address: &Address, job: &str, window: WindowSpec) -> Result<Self, SinkError> {
-        crate::ledger::check_job_name(job)?;
+        Self::open_for(address, job, Pipeline::Chat(window))
+    }
+
+    /// Characters that the result tables' columns hold of a stream's id.
+    pub fn stream_chars_max(&self) -> usize {
+        self.stream_chars_max
+    }
+}
+
+impl PostgresSink<CommerceTables> {
+    /// Connects to the store for commerce job `job`, making its tables in a database that has none.
+    ///
+    /// # Errors
+    /// As [`PostgresSink::open`].
+    pub fn open_commerce(address: &Address, job: &str) -> Result<Self, SinkError> {
+        Self::open_for(address, job, Pipeline::Commerce)
+    }
+}
+
+impl<T> PostgresSink<T> {
+    fn open_for(address: &Address, job: &str, pipeline: Pipeline) -> Result<Self, SinkError> {
+        check_job_name(job)?;
         let link = Arc::new(Link::new(address.clone(), job));
         let ready = link.with(|session| {
             migrate::ensure_in(session)?;
@@ -66,16 +88,11 @@ impl PostgresSink {
         };
         let stream_chars_max = ready.map_err(judge)?;
         HAS_CONNECTED.store(true, Ordering::Relaxed);
-        let job = Job { name: job.to_owned(), window };
-        Ok(Self { link, job, held: None, pulse: None, stream_chars_max })
+        let job = Job { name: job.to_owned(), pipeline };
+        Ok(Self { link, job, held: None, pulse: None, stream_chars_max, tables: PhantomData })
     }
 
-    /// Characters that the result tables' columns hold of a stream's id.
-    pub fn stream_chars_max(&self) -> usize {
-        self.stream_chars_max
-    }
-
-    fn with<T>(&self, work: impl FnOnce(&Session, &Job) -> Result<T, Failure>) -> Result<T, SinkError> {
+    fn with<A>(&self, work: impl FnOnce(&Session, &Job) -> Result<A, Failure>) -> Result<A, SinkError> {
         self.link.with(|session| work(session, &self.job)).map_err(Failure::into_sink_error)
     }
 
@@ -85,7 +102,7 @@ impl PostgresSink {
     }
 }
 
-impl Sink<Chat> for PostgresSink {
+impl<T: Tables> Sink<<T as Keeps>::Logic> for PostgresSink<T> {
     fn take_over(&mut self, inputs: &[Input], meaning: &str) -> Result<Recovered, SinkError> {
         self.pulse = None;
         let recovered = self
@@ -97,10 +114,12 @@ impl Sink<Chat> for PostgresSink {
         Ok(recovered)
     }
 
-    fn commit(&mut self, commit: &Commit<rows::ChatRows>) -> Result<Applied, SinkError> {
+    fn commit(
+        &mut self,
+        commit: &Commit<<<T as Keeps>::Logic as Logic>::Rows>,
+    ) -> Result<Applied, SinkError> {
         let held = self.held()?;
-        self.with(|session, job| commit::commit(session, job, held, commit, now_ms()))
-            .map(|()| Applied::default())
+        self.with(|session, job| commit::commit::<T>(session, job, held, commit, now_ms()))
     }
 
     fn was_applied(&mut self, batch_id: u64, attempt: AttemptId) -> Result<Option<Applied>, SinkError> {
@@ -108,7 +127,6 @@ impl Sink<Chat> for PostgresSink {
         // The old connection knows nothing; its end lets the server end what it had begun.
         self.link.close();
         self.with(|session, job| commit::was_applied(session, job, epoch, batch_id, attempt))
-            .map(|is_applied| is_applied.then(Applied::default))
     }
 
     fn dead_offsets(
@@ -119,16 +137,19 @@ impl Sink<Chat> for PostgresSink {
         let held = self.held()?;
         self.with(|session, job| {
             session.run(ASK_LIMIT, async |client| {
-                refused::dead_offsets(client, job, held, partition, range).await
+                refused::dead_offsets(client, T::REFUSED, job, held, partition, range).await
             })
         })
     }
 
-    fn answer(&mut self, ask: &rows::BaselineAsk) -> Result<rows::BaselineAnswer, SinkError> {
-        if ask.0.is_empty() {
-            return Ok(rows::BaselineAnswer::default());
+    fn answer(
+        &mut self,
+        ask: &<<T as Keeps>::Logic as Logic>::Ask,
+    ) -> Result<<<T as Keeps>::Logic as Logic>::Answer, SinkError> {
+        match T::known_answer(ask) {
+            Some(answer) => Ok(answer),
+            None => self.with(|session, _| T::answer(session, ask)),
         }
-        self.with(|session, _| session.run(ASK_LIMIT, async |client| chat_rows::answer(client, ask).await))
     }
 
     fn set_halted(&mut self, cause: Option<&str>) -> Result<(), SinkError> {
@@ -138,6 +159,13 @@ impl Sink<Chat> for PostgresSink {
 
     fn noticed(&mut self) -> Result<(), SinkError> {
         self.link.noticed()
+    }
+}
+
+impl<T> fmt::Debug for PostgresSink<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { link, job, held, .. } = self;
+        f.debug_struct("PostgresSink").field("link", link).field("job", job).field("held", held).finish()
     }
 }
 
@@ -161,7 +189,7 @@ fn instance() -> &'static str {
 }
 
 /// The wall clock, milliseconds; for `processed_at` and its like, which no result depends on.
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

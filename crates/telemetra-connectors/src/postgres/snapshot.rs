@@ -179,6 +179,7 @@ fn decode(of: &Type, raw: &[u8]) -> Result<Result<Cell, String>, Boxed> {
         Type::FLOAT4 => Cell::Real(f64::from(f32::from_sql(of, raw)?)),
         Type::FLOAT8 => Cell::Real(f64::from_sql(of, raw)?),
         Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME => Cell::Text(String::from_sql(of, raw)?),
+        Type::BYTEA => Cell::Bytes(raw.to_vec()),
         Type::JSON => Cell::Text(str::from_utf8(raw)?.to_owned()),
         // One byte of version, 1, before the text.
         Type::JSONB => match raw.split_first() {

@@ -14,7 +14,7 @@ use telemetra_engine::{
 use tokio_postgres::{Client, SimpleQueryMessage, error::SqlState};
 
 use super::{
-    Job, chat_rows,
+    Job,
     commit::{BEGIN_ASKING, lock_or_not},
     failure::Failure,
     flight::{Reply, Statement, fly, one},
@@ -52,7 +52,7 @@ pub(super) fn take_over(
     claim_tables(session, job, Ms(now_ms))?;
     let cluster = session.run(ASK_LIMIT, async |client| Cluster::of(client).await)?;
     check_holder(session, job, instance, &cluster)?;
-    let stored = recover::stands(&mut PgSnapshot::within(session), &job.name, job.window, inputs)?;
+    let stored = recover::stands(&mut PgSnapshot::within(session), &job.name, job.pipeline, inputs)?;
     let epoch = stored.as_ref().map_or(0, |stored| stored.epoch) + 1;
     if stored.is_none() {
         create(session, job, instance, meaning, Ms(now_ms))?;
@@ -163,7 +163,7 @@ fn claim_tables(session: &Session, job: &Job, now: Ms) -> Result<(), Failure> {
         ON CONFLICT DO NOTHING";
     let owner =
         "SELECT name, job FROM telemetra.result_table WHERE name = ANY ($1) AND job <> $2 ORDER BY name";
-    let tables = chat_rows::TABLES.to_vec();
+    let tables = job.pipeline.tables();
     let replies = session.run(ASK_LIMIT, async |client| {
         let names = || tokio_postgres::types::Type::TEXT_ARRAY;
         let insert = Statement::new(insert).arg(&tables, names()).text(&job.name).instant(&now);
@@ -183,11 +183,11 @@ fn create(session: &Session, job: &Job, instance: &str, meaning: &str, now: Ms) 
     let sql = "INSERT INTO telemetra.job (job, pipeline, epoch, holder, last_batch, open_digest, open_count, meaning,
             length_ms, slide_ms, records, late, dead, in_windows, window_misses, final_count, final_rows, status,
             created_at, updated_at)
-        VALUES ($1, 'chat', 0, $2, 0, 0, 0, $3, $4, $5, 0, 0, 0, 0, 0, 0, 0, 'running', $6, $6)";
-    let (length_ms, slide_ms) = (job.window.length_ms(), job.window.slide_ms());
+        VALUES ($1, $7, 0, $2, 0, 0, 0, $3, $4, $5, 0, 0, 0, 0, 0, 0, 0, 'running', $6, $6)";
+    let ((length_ms, slide_ms), pipeline) = (job.pipeline.lengths_ms(), job.pipeline.name());
     session.run(ASK_LIMIT, async |client| {
         let statement = Statement::new(sql).text(&job.name).text(&instance).text(&meaning);
-        one(client, statement.int(&length_ms).int(&slide_ms).instant(&now)).await
+        one(client, statement.int(&length_ms).int(&slide_ms).instant(&now).text(&pipeline)).await
     })?;
     Ok(())
 }

@@ -40,6 +40,34 @@ pub(super) fn int(number: u64) -> Result<i64, Failure> {
     i64::try_from(number).map_err(|_| Failure::halt(format!("{number} is too large for the store")))
 }
 
+/// An instant to the microsecond, since the Unix epoch, as `timestamptz`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Us(pub(super) i64);
+
+impl Us {
+    /// Microseconds since PostgreSQL's epoch.
+    pub(super) fn on_the_wire(self) -> i64 {
+        self.0.saturating_sub(EPOCH_MS * 1_000)
+    }
+}
+
+impl ToSql for Us {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        self.on_the_wire().to_sql(ty, out)
+    }
+
+    accepts!(TIMESTAMPTZ);
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Us {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(i64::from_sql(ty, raw)?.saturating_add(EPOCH_MS * 1_000)))
+    }
+
+    accepts!(TIMESTAMPTZ);
+}
+
 /// An array of texts as PostgreSQL reads it from text: arrays cannot be nested in the arrays that `unnest` takes.
 pub(super) fn push_text_array<'a>(out: &mut String, texts: impl Iterator<Item = &'a str>) {
     out.push('{');

@@ -5,72 +5,93 @@
 //! break it is rolled back.
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
-use telemetra_core::{chat::rows::ChatRows, watermark::Watermark};
+use telemetra_core::{logic::Logic, watermark::Watermark};
 use telemetra_engine::{
-    audit::{self, Clause, Imbalance, Report, Side},
+    audit,
     ids::AttemptId,
-    sink::{Commit, SinkError, Tally, Totals},
+    sink::{Applied, Commit, SinkError, Tally, Totals},
 };
 
 use super::{
     Held, Job,
-    chat_rows::{self, Written},
-    connection::{Failure, describe, int, is_busy},
-    ledger, text,
+    connection::{Failure, describe, int, is_busy, uint},
+    ledger,
+    tables::Tables,
+    text,
 };
+use crate::ledger::{Keeps, Outcome};
+
+/// The batch of a pipeline's tables.
+pub(super) type BatchOf<T> = Commit<<<T as Keeps>::Logic as Logic>::Rows>;
 
 /// See [`telemetra_engine::sink::Sink::commit`].
-pub(super) fn commit(
+pub(super) fn commit<T: Tables>(
     db: &mut Connection,
     job: &Job,
     held: &Held,
-    commit: &Commit<ChatRows>,
+    commit: &BatchOf<T>,
     now_ms: i64,
-) -> Result<(), Failure> {
-    audit::check_commit(commit).map_err(|imbalance| refuse(commit.batch_id, &imbalance))?;
+) -> Result<Applied, Failure> {
+    audit::check_commit(commit).map_err(|imbalance| {
+        let batch_id = commit.batch_id;
+        Failure::halt(format!("batch {batch_id} does not add up and was not written: {imbalance}"))
+    })?;
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    write(&tx, job, held, commit, &text::instant(now_ms))?;
+    let applied = write::<T>(&tx, job, held, commit, &text::instant(now_ms))?;
     tx.commit().map_err(|error| {
         let text = format!("COMMIT of batch {}: {}", commit.batch_id, describe(&error));
         // Only a lock held by another is known to have written nothing.
         let stop = if is_busy(&error) { SinkError::NotApplied(text) } else { SinkError::InDoubt(text) };
         Failure::Stop(stop)
-    })
-}
-
-fn refuse(batch_id: u64, imbalance: &Imbalance) -> Failure {
-    Failure::halt(format!("batch {batch_id} does not add up and was not written: {imbalance}"))
+    })?;
+    Ok(applied)
 }
 
 /// All of a batch but its COMMIT.
-pub(super) fn write(
+pub(super) fn write<T: Tables>(
     db: &Connection,
     job: &Job,
     held: &Held,
-    commit: &Commit<ChatRows>,
+    commit: &BatchOf<T>,
     now: &str,
-) -> Result<(), Failure> {
+) -> Result<Applied, Failure> {
     let mut tally = Tally::default();
     commit.ranges.iter().for_each(|range| tally.add(&range.tally));
     check_watermark_before(db, job, held, commit)?;
     let totals = move_job(db, job, held, commit, &tally, now)?;
     ledger::move_positions(db, &job.name, held, commit)?;
-    ledger::insert_refused(db, &job.name, held, commit)?;
     ledger::upsert_segments(db, &job.name, held, commit)?;
-    let written = chat_rows::write(db, &commit.rows, commit.close_early, commit.batch_id, now)?;
-    let final_rows = "UPDATE telemetra_job SET final_rows = final_rows + ?2 WHERE job = ?1";
-    db.prepare_cached(final_rows)?.execute(params![job.name, int(written.final_rows)?])?;
-    insert_batch(db, job, held, commit, &tally, &written, now)?;
-    ledger::insert_ranges(db, &job.name, held, commit)?;
-    check_law(job, commit, totals, &written)
+    let outcome = T::write(db, job, held, commit, now)?;
+    add_outcome(db, job, &outcome)?;
+    insert_batch(db, job, held, commit, &tally, &outcome, now)?;
+    ledger::insert_ranges(db, &job.name, held, commit, &outcome.pieces)?;
+    outcome.check(&job.name, job.pipeline, commit, totals)?;
+    Ok(outcome.applied)
+}
+
+/// Adds to the job row what is known once the rows are written.
+fn add_outcome(db: &Connection, job: &Job, outcome: &Outcome) -> Result<(), Failure> {
+    let sql = "UPDATE telemetra_job SET final_rows = final_rows + ?2, accepted = accepted + ?3,
+                   duplicates = duplicates + ?4, conflicts = conflicts + ?5, refused = refused + ?6
+               WHERE job = ?1";
+    let applied = &outcome.applied;
+    db.prepare_cached(sql)?.execute(params![
+        job.name,
+        int(outcome.final_rows)?,
+        int(applied.accepted)?,
+        int(applied.duplicates)?,
+        int(applied.conflicts)?,
+        int(applied.refused)?,
+    ])?;
+    Ok(())
 }
 
 /// The watermark that judged this batch must be the one committed before it.
-fn check_watermark_before(
+fn check_watermark_before<R>(
     db: &Connection,
     job: &Job,
     held: &Held,
-    commit: &Commit<ChatRows>,
+    commit: &Commit<R>,
 ) -> Result<(), Failure> {
     let sql = "SELECT watermark_ms FROM telemetra_job WHERE job = ?1 AND epoch = ?2 AND last_batch = ?3 - 1";
     let key = params![job.name, int(held.epoch)?, int(commit.batch_id)?];
@@ -92,11 +113,11 @@ fn fenced(job: &Job, held: &Held, batch_id: u64) -> Failure {
 }
 
 /// Moves the job row by this batch and returns the new totals.
-fn move_job(
+fn move_job<R>(
     db: &Connection,
     job: &Job,
     held: &Held,
-    commit: &Commit<ChatRows>,
+    commit: &Commit<R>,
     tally: &Tally,
     now: &str,
 ) -> Result<Totals, Failure> {
@@ -129,21 +150,22 @@ fn move_job(
     totals.optional()?.ok_or_else(|| fenced(job, held, commit.batch_id))
 }
 
-fn insert_batch(
+fn insert_batch<R>(
     db: &Connection,
     job: &Job,
     held: &Held,
-    commit: &Commit<ChatRows>,
+    commit: &Commit<R>,
     tally: &Tally,
-    written: &Written,
+    outcome: &Outcome,
     now: &str,
 ) -> Result<(), Failure> {
     let sql = "INSERT INTO telemetra_batch
                    (job, batch_id, attempt, epoch, kind, planned_at, committed_at, watermark_before_ms,
                     watermark_ms, open_end_ms, open_digest, open_count, records, empty, counted, in_windows,
-                    late, dead, window_misses, early_misses, final_count, final_rows, rows_written, moments)
+                    late, dead, window_misses, early_misses, final_count, final_rows, rows_written, moments, accepted,
+                    duplicates, conflicts, refused)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-                   ?20, ?21, ?22, ?23, ?24)";
+                   ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)";
     db.prepare_cached(sql)?.execute(params![
         job.name,
         int(commit.batch_id)?,
@@ -166,27 +188,15 @@ fn insert_batch(
         commit.window_misses,
         commit.window_misses - int(tally.window_misses)?,
         commit.final_count,
-        int(written.final_rows)?,
-        int(written.rows)?,
-        int(written.moments)?,
+        int(outcome.final_rows)?,
+        int(outcome.rows)?,
+        int(outcome.moments)?,
+        int(outcome.applied.accepted)?,
+        int(outcome.applied.duplicates)?,
+        int(outcome.applied.conflicts)?,
+        int(outcome.applied.refused)?,
     ])?;
     Ok(())
-}
-
-/// What was written must be what the batch says, and the law of counts must hold with it.
-fn check_law(job: &Job, commit: &Commit<ChatRows>, totals: Totals, written: &Written) -> Result<(), Failure> {
-    let mut report = Report::new(&job.name);
-    let place = || format!("batch {}", commit.batch_id);
-    let became = Side::new(written.final_count, "count in rows made final");
-    report.compare(
-        Clause::FinalRows,
-        place,
-        became,
-        Side::new(commit.final_count, "final count of the batch"),
-    );
-    let counted = i128::from(totals.final_count) + i128::from(commit.open_count);
-    audit::check_counts(&mut report, place, job.window, totals, counted);
-    report.imbalances().next().map_or(Ok(()), |imbalance| Err(refuse(commit.batch_id, imbalance)))
 }
 
 /// See [`telemetra_engine::sink::Sink::was_applied`]. The write lock makes a commit under way finish first.
@@ -196,25 +206,35 @@ pub(super) fn was_applied(
     epoch: u64,
     batch_id: u64,
     attempt: AttemptId,
-) -> Result<bool, Failure> {
+) -> Result<Option<Applied>, Failure> {
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let sql = "SELECT epoch, last_batch FROM telemetra_job WHERE job = ?1";
     let (stored, last): (i64, i64) = tx.query_row(sql, [&job.name], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let sql = "SELECT attempt FROM telemetra_batch WHERE job = ?1 AND batch_id = ?2";
+    let sql = "SELECT attempt, accepted, duplicates, conflicts, refused FROM telemetra_batch
+               WHERE job = ?1 AND batch_id = ?2";
     let key = params![job.name, int(batch_id)?];
-    let found: Option<String> = tx.query_row(sql, key, |row| row.get(0)).optional()?;
+    let read =
+        |row: &rusqlite::Row<'_>| Ok((row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]));
+    let found: Option<(String, [i64; 4])> = tx.query_row(sql, key, read).optional()?;
     if stored != int(epoch)? {
         let text = format!("job {} is at epoch {stored}, this instance has {epoch}", job.name);
         return Err(SinkError::Fenced(text).into());
     }
-    match found {
-        Some(found) if found == attempt.to_string() => Ok(true),
-        None if last == int(batch_id)? - 1 => Ok(false),
+    match &found {
+        Some((found, [accepted, duplicates, conflicts, refused])) if *found == attempt.to_string() => {
+            Ok(Some(Applied {
+                accepted: uint(*accepted, "accepted")?,
+                duplicates: uint(*duplicates, "duplicates")?,
+                conflicts: uint(*conflicts, "conflicts")?,
+                refused: uint(*refused, "refused")?,
+            }))
+        }
+        None if last == int(batch_id)? - 1 => Ok(None),
         _ => Err(Failure::halt(format!(
             "batch {batch_id} of job {} was committed by attempt {}, not by ours ({attempt}), at the same epoch: \
              see `telemetra audit`",
             job.name,
-            found.as_deref().unwrap_or("none")
+            found.as_ref().map_or("none", |(found, _)| found)
         ))),
     }
 }

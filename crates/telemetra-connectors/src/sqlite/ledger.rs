@@ -17,6 +17,7 @@ use super::{
     connection::{Failure, int, uint},
     text,
 };
+use crate::ledger::{Piece, Refused};
 
 /// Moves the positions of a batch, each from the offset it expects.
 pub(super) fn move_positions<R>(
@@ -94,20 +95,22 @@ fn add_position<R>(
     ])?)
 }
 
-/// Inserts the ranges read and the gaps passed.
+/// Inserts the pieces of the ranges read and the gaps passed.
 pub(super) fn insert_ranges<R>(
     db: &Connection,
     job: &str,
     held: &Held,
     commit: &Commit<R>,
+    pieces: &[Piece],
 ) -> Result<(), Failure> {
     let sql = "INSERT INTO telemetra_batch_range
                    (job, input, \"partition\", from_offset, to_offset, batch_id, watermark_ms, records, empty,
-                    counted, in_windows, late, dead, window_misses)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+                    counted, in_windows, late, dead, window_misses, accepted, duplicates, conflicts, quarantined)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
     let mut statement = db.prepare_cached(sql)?;
-    for range in &commit.ranges {
-        let tally = &range.tally;
+    for piece in pieces {
+        let (range, tally) = (&piece.range, &piece.range.tally);
+        let [accepted, duplicates, conflicts, quarantined] = piece.columns();
         statement.execute(params![
             job,
             held.input(range.partition)?.name,
@@ -123,6 +126,10 @@ pub(super) fn insert_ranges<R>(
             int(tally.late)?,
             int(tally.dead)?,
             int(tally.window_misses)?,
+            int(accepted)?,
+            int(duplicates)?,
+            int(conflicts)?,
+            int(quarantined)?,
         ])?;
     }
     let sql = "INSERT INTO telemetra_gap
@@ -259,17 +266,28 @@ pub(super) fn insert_refused<R>(
     Ok(())
 }
 
-/// Offsets of dead letters in `range`, ascending.
+/// Offsets of the refused records in `range`, ascending; `table` lists them.
 pub(super) fn dead_offsets(
     db: &Connection,
+    table: Refused,
     job: &str,
     held: &Held,
     id: PartitionId,
     range: Range<Offset>,
 ) -> Result<Vec<Offset>, Failure> {
-    let sql = "SELECT \"offset\" FROM dead_letters
-               WHERE job = ?1 AND input = ?2 AND \"partition\" = ?3 AND \"offset\" >= ?4 AND \"offset\" < ?5
-               ORDER BY \"offset\"";
+    let sql = match table {
+        Refused::DeadLetters => {
+            "SELECT \"offset\" FROM dead_letters
+             WHERE job = ?1 AND input = ?2 AND \"partition\" = ?3 AND \"offset\" >= ?4 AND \"offset\" < ?5
+             ORDER BY \"offset\""
+        }
+        // A job with a quarantine has one input.
+        Refused::Quarantine => {
+            "SELECT \"offset\" FROM rejected_events
+             WHERE job = ?1 AND ?2 <> '' AND \"partition\" = ?3 AND \"offset\" >= ?4 AND \"offset\" < ?5
+             ORDER BY \"offset\""
+        }
+    };
     let mut statement = db.prepare_cached(sql)?;
     let key = params![job, held.input(id)?.name, id.partition, int(range.start)?, int(range.end)?];
     let mut rows = statement.query(key)?;

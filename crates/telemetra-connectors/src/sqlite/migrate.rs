@@ -11,8 +11,11 @@ use super::{
 };
 
 /// The migrations, version 1 first.
-pub(super) const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_chat.sql"), include_str!("migrations/0002_moments_batch.sql")];
+pub(super) const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_chat.sql"),
+    include_str!("migrations/0002_moments_batch.sql"),
+    include_str!("migrations/0003_commerce.sql"),
+];
 
 /// Version of the schema that this program reads and writes.
 pub const SCHEMA_VERSION: usize = MIGRATIONS.len();
@@ -27,8 +30,8 @@ pub(super) const VERSION_TABLE: &str =
 pub(super) fn migrate(db: &mut Connection, now_ms: i64) -> Result<usize, Failure> {
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version = version(&tx)?;
+    refuse_foreign_tables(&tx, version)?;
     if version == 0 {
-        refuse_foreign_tables(&tx)?;
         tx.execute_batch(VERSION_TABLE)?;
     }
     for (index, sql) in MIGRATIONS.iter().enumerate().skip(version) {
@@ -73,13 +76,24 @@ fn version(db: &Connection) -> Result<usize, Failure> {
     Ok(version)
 }
 
-/// Our table names must be free in a file that has no version yet.
-fn refuse_foreign_tables(db: &Connection) -> Result<(), Failure> {
-    for (table, _) in tables(&reference()?)? {
+/// The names of tables and views that come with versions after `version` must be free.
+fn refuse_foreign_tables(db: &Connection, version: usize) -> Result<(), Failure> {
+    if version >= SCHEMA_VERSION {
+        return Ok(());
+    }
+    let names =
+        "SELECT type, name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'";
+    let before = reference(version)?;
+    let ours = reference(SCHEMA_VERSION)?;
+    let mut statement = ours.prepare(names)?;
+    let ours = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for name in ours {
+        let (kind, name): (String, String) = name?;
         let found = "SELECT 1 FROM sqlite_schema WHERE name = ?1";
-        if db.query_row(found, [&table], |_| Ok(())).optional()?.is_some() {
+        let found = |db: &Connection| db.query_row(found, [&name], |_| Ok(())).optional();
+        if (version == 0 || found(&before)?.is_none()) && found(db)?.is_some() {
             return Err(Failure::halt(format!(
-                "the store already has a table {table} that telemetra did not make: give --store another file"
+                "the store already has a {kind} {name} that telemetra did not make: give --store another file"
             )));
         }
     }
@@ -89,7 +103,7 @@ fn refuse_foreign_tables(db: &Connection) -> Result<(), Failure> {
 /// Every table of ours must have the columns, types and keys that the migrations made.
 fn check_columns(db: &Connection) -> Result<(), Failure> {
     let found = tables(db)?;
-    for (table, expected) in tables(&reference()?)? {
+    for (table, expected) in tables(&reference(SCHEMA_VERSION)?)? {
         let columns = found.iter().find(|(name, _)| *name == table).map(|(_, columns)| columns.as_str());
         if columns != Some(expected.as_str()) {
             return Err(Failure::halt(format!(
@@ -101,11 +115,11 @@ fn check_columns(db: &Connection) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An empty database at [`SCHEMA_VERSION`].
-fn reference() -> Result<Connection, Failure> {
+/// An empty database at `version`.
+fn reference(version: usize) -> Result<Connection, Failure> {
     let db = Connection::open_in_memory()?;
     db.execute_batch(VERSION_TABLE)?;
-    for sql in MIGRATIONS {
+    for sql in &MIGRATIONS[..version] {
         db.execute_batch(sql)?;
     }
     Ok(db)

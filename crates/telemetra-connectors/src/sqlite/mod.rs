@@ -8,7 +8,10 @@
 //! | `take_over` | the epoch |
 //! | `commit` | one batch, one transaction |
 //! | `ledger` | positions, ranges, segments, gaps, refused and late records |
+//! | `tables` | what the protocol asks of a pipeline's tables |
 //! | `chat_rows` | `chat_summary_minute` and `moments` |
+//! | `commerce_rows` | `user_events` and `rejected_events` |
+//! | `quarantine` | refused records: exported, tried again |
 //! | `snapshot` | the SQL that stores share ([`crate::ledger`]), run on SQLite |
 //! | `reader` | a connection that cannot write |
 //!
@@ -16,36 +19,38 @@
 //! it or nothing.
 
 mod chat_rows;
+mod commerce_rows;
 mod commit;
 mod connection;
 mod ledger;
 mod lock;
 mod migrate;
+mod quarantine;
 mod reader;
 mod snapshot;
+mod tables;
 mod take_over;
 
 use std::{
+    fmt,
+    marker::PhantomData,
     ops::Range,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use rusqlite::Connection;
-use telemetra_core::{
-    chat::{Chat, rows},
-    window::WindowSpec,
-};
+use telemetra_core::{logic::Logic, window::WindowSpec};
 use telemetra_engine::{
     ids::{AttemptId, Offset, PartitionId},
     sink::{Applied, Commit, Recovered, Sink, SinkError},
     source::Input,
 };
 
-use self::{connection::Failure, lock::JobLock};
-pub use self::{migrate::SCHEMA_VERSION, reader::open_reader};
+use self::{connection::Failure, lock::JobLock, tables::Tables};
+pub use self::{migrate::SCHEMA_VERSION, quarantine::open_quarantine, reader::open_reader};
 pub use crate::ledger::JOB_NAME_BYTES_MAX;
-use crate::ledger::{check_job_name, text};
+use crate::ledger::{ChatTables, CommerceTables, Keeps, Pipeline, check_job_name, text};
 
 /// Brings the store at `path` to [`SCHEMA_VERSION`], making the file if there is none; returns the version it
 /// had before, 0 for a new file.
@@ -58,22 +63,22 @@ pub fn migrate(path: &Path) -> Result<usize, SinkError> {
     run().map_err(|failure| failure.into_sink_error(path))
 }
 
-/// The store of one chat job.
-#[derive(Debug)]
-pub struct SqliteSink {
+/// The store of one job, whose pipeline has the tables `T`.
+pub struct SqliteSink<T = ChatTables> {
     path: PathBuf,
     /// `None` between a COMMIT in doubt and the next question.
     db: Option<Connection>,
     job: Job,
     lock: Option<JobLock>,
     held: Option<Held>,
+    tables: PhantomData<fn() -> T>,
 }
 
 /// What a job is for good.
 #[derive(Clone, Debug)]
 struct Job {
     name: String,
-    window: WindowSpec,
+    pipeline: Pipeline,
 }
 
 /// What an instance has once it took the job over.
@@ -84,22 +89,38 @@ struct Held {
 }
 
 impl SqliteSink {
-    /// Opens the store at `path` for `job`, making and migrating it as needed.
+    /// Opens the store at `path` for chat job `job`, making and migrating it as needed.
     ///
     /// # Errors
     /// As [`migrate`]; `Halt` for a job name outside `[A-Za-z0-9_-]{1,64}`.
     pub fn open(path: &Path, job: &str, window: WindowSpec) -> Result<Self, SinkError> {
+        Self::open_for(path, job, Pipeline::Chat(window))
+    }
+}
+
+impl SqliteSink<CommerceTables> {
+    /// Opens the store at `path` for commerce job `job`, making and migrating it as needed.
+    ///
+    /// # Errors
+    /// As [`SqliteSink::open`].
+    pub fn open_commerce(path: &Path, job: &str) -> Result<Self, SinkError> {
+        Self::open_for(path, job, Pipeline::Commerce)
+    }
+}
+
+impl<T> SqliteSink<T> {
+    fn open_for(path: &Path, job: &str, pipeline: Pipeline) -> Result<Self, SinkError> {
         check_job_name(job)?;
         migrate(path)?;
-        let job = Job { name: job.to_owned(), window };
-        Ok(Self { path: path.to_owned(), db: None, job, lock: None, held: None })
+        let job = Job { name: job.to_owned(), pipeline };
+        Ok(Self { path: path.to_owned(), db: None, job, lock: None, held: None, tables: PhantomData })
     }
 
     /// Runs `work` on the connection, opened anew if it was closed.
-    fn with<T>(
+    fn with<A>(
         &mut self,
-        work: impl FnOnce(&mut Connection, &Job) -> Result<T, Failure>,
-    ) -> Result<T, SinkError> {
+        work: impl FnOnce(&mut Connection, &Job) -> Result<A, Failure>,
+    ) -> Result<A, SinkError> {
         let db = match self.db.take() {
             Some(db) => Ok(db),
             None => connection::open_writer(&self.path),
@@ -118,7 +139,7 @@ impl SqliteSink {
     }
 }
 
-impl Sink<Chat> for SqliteSink {
+impl<T: Tables> Sink<<T as Keeps>::Logic> for SqliteSink<T> {
     fn take_over(&mut self, inputs: &[Input], meaning: &str) -> Result<Recovered, SinkError> {
         if self.lock.is_none() {
             self.lock = Some(JobLock::take(&self.path, &self.job.name)?);
@@ -130,9 +151,12 @@ impl Sink<Chat> for SqliteSink {
         Ok(recovered)
     }
 
-    fn commit(&mut self, commit: &Commit<rows::ChatRows>) -> Result<Applied, SinkError> {
+    fn commit(
+        &mut self,
+        commit: &Commit<<<T as Keeps>::Logic as Logic>::Rows>,
+    ) -> Result<Applied, SinkError> {
         let held = self.held()?;
-        self.with(|db, job| commit::commit(db, job, &held, commit, now_ms())).map(|()| Applied::default())
+        self.with(|db, job| commit::commit::<T>(db, job, &held, commit, now_ms()))
     }
 
     fn was_applied(&mut self, batch_id: u64, attempt: AttemptId) -> Result<Option<Applied>, SinkError> {
@@ -141,7 +165,6 @@ impl Sink<Chat> for SqliteSink {
         // remembers of it may be wrong.
         self.db = None;
         self.with(|db, job| commit::was_applied(db, job, epoch, batch_id, attempt))
-            .map(|is_applied| is_applied.then(Applied::default))
     }
 
     fn dead_offsets(
@@ -150,16 +173,26 @@ impl Sink<Chat> for SqliteSink {
         range: Range<Offset>,
     ) -> Result<Vec<Offset>, SinkError> {
         let held = self.held()?;
-        self.with(|db, job| ledger::dead_offsets(db, &job.name, &held, partition, range))
+        self.with(|db, job| ledger::dead_offsets(db, T::REFUSED, &job.name, &held, partition, range))
     }
 
-    fn answer(&mut self, ask: &rows::BaselineAsk) -> Result<rows::BaselineAnswer, SinkError> {
-        self.with(|db, _| chat_rows::answer(db, ask))
+    fn answer(
+        &mut self,
+        ask: &<<T as Keeps>::Logic as Logic>::Ask,
+    ) -> Result<<<T as Keeps>::Logic as Logic>::Answer, SinkError> {
+        self.with(|db, _| T::answer(db, ask))
     }
 
     fn set_halted(&mut self, cause: Option<&str>) -> Result<(), SinkError> {
         let epoch = self.held()?.epoch;
         self.with(|db, job| commit::set_halted(db, &job.name, epoch, cause, now_ms()))
+    }
+}
+
+impl<T> fmt::Debug for SqliteSink<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, job, held, .. } = self;
+        f.debug_struct("SqliteSink").field("path", path).field("job", job).field("held", held).finish()
     }
 }
 

@@ -69,9 +69,7 @@ fn cell(value: ValueRef<'_>) -> Result<Cell, Failure> {
             Ok(text) => Cell::Text(text.to_owned()),
             Err(error) => return Err(Failure::halt(format!("a text in the store is no UTF-8: {error}"))),
         },
-        ValueRef::Blob(_) => {
-            return Err(Failure::halt("a value in the store is raw bytes; restore a backup"));
-        }
+        ValueRef::Blob(bytes) => Cell::Bytes(bytes.to_vec()),
     })
 }
 

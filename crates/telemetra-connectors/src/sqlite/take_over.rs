@@ -11,7 +11,7 @@ use super::{
     snapshot::SqliteSnapshot,
     text,
 };
-use crate::ledger::{recover, windows};
+use crate::ledger::recover;
 
 /// See [`telemetra_engine::sink::Sink::take_over`]. `path` is the file, for people.
 pub(super) fn take_over(
@@ -27,7 +27,7 @@ pub(super) fn take_over(
     let now = text::instant(now_ms);
     claim_tables(&tx, job, &now)?;
     let holder = format!("process {}", std::process::id());
-    let stored = recover::stands(&mut SqliteSnapshot::within(&tx, path), &job.name, job.window, inputs)?;
+    let stored = recover::stands(&mut SqliteSnapshot::within(&tx, path), &job.name, job.pipeline, inputs)?;
     let recovered = match stored {
         None => {
             create(&tx, job, meaning, &holder, &now)?;
@@ -48,7 +48,7 @@ pub(super) fn take_over(
 
 /// A result table belongs to one job.
 fn claim_tables(db: &Connection, job: &Job, now: &str) -> Result<(), Failure> {
-    for table in windows::TABLES {
+    for table in job.pipeline.tables() {
         let insert = "INSERT INTO telemetra_result_table VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
         db.execute(insert, params![table, job.name, now])?;
         let owner = "SELECT job FROM telemetra_result_table WHERE name = ?1";
@@ -68,8 +68,9 @@ fn create(db: &Connection, job: &Job, meaning: &str, holder: &str, now: &str) ->
     let sql = "INSERT INTO telemetra_job (job, pipeline, epoch, holder, last_batch, open_digest, open_count,
                    meaning, length_ms, slide_ms, records, late, dead, in_windows, window_misses, final_count,
                    final_rows, status, created_at, updated_at)
-               VALUES (?1, 'chat', 1, ?2, 0, 0, 0, ?3, ?4, ?5, 0, 0, 0, 0, 0, 0, 0, 'running', ?6, ?6)";
-    let (length_ms, slide_ms) = (job.window.length_ms(), job.window.slide_ms());
-    db.execute(sql, params![job.name, holder, meaning, length_ms, slide_ms, now])?;
+               VALUES (?1, ?7, 1, ?2, 0, 0, 0, ?3, ?4, ?5, 0, 0, 0, 0, 0, 0, 0, 'running', ?6, ?6)";
+    let (length_ms, slide_ms) = job.pipeline.lengths_ms();
+    let values = params![job.name, holder, meaning, length_ms, slide_ms, now, job.pipeline.name()];
+    db.execute(sql, values)?;
     Ok(())
 }

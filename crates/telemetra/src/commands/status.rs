@@ -151,7 +151,10 @@ fn as_json(store: &str, jobs: &[JobNow]) -> Value {
 #[cfg(test)]
 mod tests {
     use telemetra_core::watermark::{PartitionClock, Watermark};
-    use telemetra_engine::{sink::Totals, status::RecordTotals};
+    use telemetra_engine::{
+        sink::{Applied, Totals},
+        status::RecordTotals,
+    };
 
     use super::*;
 
@@ -177,6 +180,7 @@ mod tests {
             open_count: 0,
             totals: Totals::default(),
             records: RecordTotals::default(),
+            applied: Applied::default(),
             final_rows: 0,
             provisional_rows: 0,
             created_at_ms: 0,

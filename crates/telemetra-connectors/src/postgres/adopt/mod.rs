@@ -60,12 +60,16 @@ pub(super) struct Taken {
     pub(super) shown: String,
 }
 
-/// Relations that have the names of our tables, in a database whose schema has no version.
-pub(super) async fn taken(client: &Client) -> Result<Vec<Taken>, Failure> {
-    let (ledger, results): (Vec<_>, Vec<_>) = schema::tables().into_iter().partition(|table| table.is_ledger);
+/// Relations that have the names of tables and views which come with versions after `version` of our schema.
+pub(super) async fn taken(client: &Client, version: usize) -> Result<Vec<Taken>, Failure> {
+    let tables = schema::tables().into_iter().filter(|table| table.version > version);
+    let (ledger, results): (Vec<_>, Vec<_>) = tables.partition(|table| table.is_ledger);
     let mut ledger: Vec<_> = ledger.iter().map(|table| table.name).collect();
-    ledger.push("schema_version");
-    let results: Vec<_> = results.iter().map(|table| table.name).collect();
+    if version == 0 {
+        ledger.push("schema_version");
+    }
+    let mut results: Vec<_> = results.iter().map(|table| table.name).collect();
+    results.extend(schema::views().filter(|(of, _)| *of > version).map(|(_, name)| name));
     let sql = "SELECT c.oid, c.relname::text, n.nspname::text, c.relkind::text,
                       n.nspname IN ($1, current_schema()), c.oid::regclass::text
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -85,19 +89,20 @@ pub(super) async fn taken(client: &Client) -> Result<Vec<Taken>, Failure> {
 }
 
 /// Adopts what the old job made, within the caller's transaction; instants without a zone are local time of `zone`.
-/// `obstacles` are what the caller has found already.
+/// The schema is at `version`; `obstacles` are what the caller has found already.
 ///
 /// # Errors
 /// Halts on an unknown zone and on anything in the way, all of it named; nothing is changed then.
 pub(super) async fn adopt(
     client: &Client,
     zone: &str,
+    version: usize,
     mut obstacles: Vec<Obstacle>,
 ) -> Result<Adopted, Failure> {
     let zone = known_zone(client, zone).await?;
     client.batch_execute(&format!("SET LOCAL lock_timeout = '{LOCK_WAIT}'")).await?;
     let mut olds = Vec::new();
-    for taken in taken(client).await? {
+    for taken in taken(client, version).await? {
         let ours = schema::tables().into_iter().find(|table| !table.is_ledger && table.name == taken.name);
         let adoptable = taken.is_in_place && matches!(taken.kind.as_str(), "r" | "p");
         match ours.filter(|table| adoptable && table.is_adoptable() && taken.schema != LEDGER) {

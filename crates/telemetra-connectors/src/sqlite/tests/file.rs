@@ -25,7 +25,7 @@ fn a_crash_before_commit_leaves_nothing() {
     // All of the second batch but its COMMIT; the connection is gone with the transaction open.
     let mut db = connection::open_writer(&store.path).unwrap();
     let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
-    commit::write(&tx, &sink.job, &held, &batch(2), "2025-01-01T00:01:00.000Z").unwrap();
+    commit::write::<ChatTables>(&tx, &sink.job, &held, &batch(2), "2025-01-01T00:01:00.000Z").unwrap();
     drop(tx);
     drop(db);
     drop(sink);

@@ -6,12 +6,14 @@
 //! | `story` | three batches in which everything happens that the law speaks of |
 //! | `commit`, `instances`, `audit`, `shown` | the contract, a file for each promise |
 //! | `same` | both stores hold the same and answer alike |
+//! | `commerce` | the same for rows that are unique by an id |
 //! | `tls` | whom a connection to PostgreSQL trusts |
 //! | `messages` | what a user reads when PostgreSQL is not as it should be |
 //!
 //! SQL is PostgreSQL's here; SQLite's names of ledger tables are made from it.
 
 mod audit;
+mod commerce;
 mod commit;
 mod instances;
 mod messages;
@@ -26,11 +28,11 @@ use jiff::Timestamp;
 use postgres::types::{FromSql, Type};
 use rusqlite::{Connection, types::ValueRef};
 use telemetra_connectors::{
-    StoreReader,
+    Quarantine, StoreReader,
     postgres::{self as pg, Address, PostgresSink},
     sqlite::{self, SqliteSink},
 };
-use telemetra_core::{chat::Chat, window::WindowSpec};
+use telemetra_core::{chat::Chat, commerce::Commerce, window::WindowSpec};
 use telemetra_engine::{
     audit::Report,
     sink::{Recovered, Sink, SinkError},
@@ -48,6 +50,10 @@ trait Store: Sized {
     fn with_story() -> Self;
 
     fn open(&self, job: &str, window: WindowSpec) -> Result<Box<dyn Sink<Chat>>, SinkError>;
+
+    fn open_commerce(&self, job: &str) -> Result<Box<dyn Sink<Commerce>>, SinkError>;
+
+    fn open_quarantine(&self) -> Result<Quarantine, SinkError>;
 
     fn open_reader(&self) -> Result<StoreReader, SinkError>;
 
@@ -139,6 +145,14 @@ impl Store for Lite {
         Ok(Box::new(SqliteSink::open(&self.path, job, window)?))
     }
 
+    fn open_commerce(&self, job: &str) -> Result<Box<dyn Sink<Commerce>>, SinkError> {
+        Ok(Box::new(SqliteSink::open_commerce(&self.path, job)?))
+    }
+
+    fn open_quarantine(&self) -> Result<Quarantine, SinkError> {
+        sqlite::open_quarantine(&self.path)
+    }
+
     fn open_reader(&self) -> Result<StoreReader, SinkError> {
         sqlite::open_reader(&self.path)
     }
@@ -199,6 +213,14 @@ impl Store for Pg {
 
     fn open(&self, job: &str, window: WindowSpec) -> Result<Box<dyn Sink<Chat>>, SinkError> {
         Ok(Box::new(PostgresSink::open(&self.address(), job, window)?))
+    }
+
+    fn open_commerce(&self, job: &str) -> Result<Box<dyn Sink<Commerce>>, SinkError> {
+        Ok(Box::new(PostgresSink::open_commerce(&self.address(), job)?))
+    }
+
+    fn open_quarantine(&self) -> Result<Quarantine, SinkError> {
+        pg::open_quarantine(&self.address())
     }
 
     fn open_reader(&self) -> Result<StoreReader, SinkError> {

@@ -1,0 +1,136 @@
+//! `user_events` and `rejected_events`: rows unique by their id, the first of an id stays.
+//!
+//! ```text
+//! probe     which ids are known, with their payloads            one SELECT per ten thousand candidates
+//! copy      what is new, under a savepoint                      one COPY straight into the table
+//! insert    only if that is refused: ON CONFLICT DO NOTHING     halved until the row at fault is alone
+//! compare   what was not inserted, with what is stored          another writer's rows
+//! ```
+//! | file | owns |
+//! |---|---|
+//! | `probe` | what the table holds of each candidate |
+//! | `copy` | rows in COPY's binary format |
+//! | `insert` | rows by a statement, and the one at fault among them |
+//! | `rejected` | the quarantine |
+//!
+//! A row is at fault by its SQLSTATE alone (classes 22 and 23, and what a trigger raises); anything else is a matter of
+//! the batch. Each step has its own time limit. The invariant: a candidate is a row, a duplicate, or in quarantine.
+
+mod copy;
+mod insert;
+mod probe;
+mod rejected;
+
+use std::borrow::Cow;
+
+use telemetra_core::commerce::rows::{Candidate, CommerceRows};
+use telemetra_engine::sink::Commit;
+use tokio_postgres::error::SqlState;
+
+pub(super) use self::probe::probe;
+use self::{insert::insert, rejected::insert_rejected};
+use super::{Held, Job, commit::FLIGHT_LIMIT, failure::Failure, session::Session, values::int};
+use crate::ledger::{
+    Outcome,
+    intake::{Intake, origin_of, position_of},
+};
+
+/// Where a row came from: the batch that read it, its file or topic and partition, its place there.
+pub(super) struct Source<'a> {
+    batch_id: i64,
+    origin: Cow<'a, str>,
+    position: i64,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(
+        candidate: &Candidate<'a>,
+        batch_id: i64,
+        topic: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let position = int(position_of(candidate))?;
+        Ok(Self { batch_id, origin: origin_of(candidate, topic), position })
+    }
+}
+
+/// Writes the candidates of a batch, its quarantine, and what is to be exported of it.
+pub(super) fn write(
+    session: &Session,
+    job: &Job,
+    held: &Held,
+    commit: &Commit<CommerceRows>,
+) -> Result<Outcome, Failure> {
+    let batch_id = int(commit.batch_id)?;
+    let mut intake = Intake::new(&commit.rows, probe(session, commit.rows.iter())?);
+    let topic = |input: u8| held.inputs.get(usize::from(input)).and_then(|input| input.topic.as_deref());
+    let source = |_: usize, candidate: &Candidate<'_>| (batch_id, topic(candidate.origin.partition.0));
+    if intake.pending_count() > 0 {
+        if copy(session, &intake, batch_id, topic)? {
+            intake.all_written();
+        } else {
+            insert_all(session, &mut intake, source)?;
+        }
+    }
+    let quarantine = intake.quarantine(commit);
+    if !quarantine.is_empty() {
+        insert_rejected(session, job, held, batch_id, &quarantine)?;
+    }
+    let applied = intake.applied();
+    Ok(Outcome { rows: applied.accepted, applied, pieces: intake.pieces(commit), ..Outcome::default() })
+}
+
+const SAVEPOINT: &str = "SAVEPOINT telemetra_rows";
+const RELEASE: &str = "RELEASE SAVEPOINT telemetra_rows";
+const ROLL_BACK: &str = "ROLLBACK TO SAVEPOINT telemetra_rows; RELEASE SAVEPOINT telemetra_rows";
+
+/// Copies what is pending straight into the table. `false`: a row was refused, nothing of it is there.
+fn copy<'t>(
+    session: &Session,
+    intake: &Intake<'_>,
+    batch_id: i64,
+    topic: impl Fn(u8) -> Option<&'t str>,
+) -> Result<bool, Failure> {
+    let expected = intake.pending_count() as u64;
+    let rows = intake.pending().map(|(_, candidate)| {
+        let source = Source::new(&candidate, batch_id, topic(candidate.origin.partition.0))?;
+        Ok((candidate, source))
+    });
+    session.run(FLIGHT_LIMIT, async |client| Ok(client.batch_execute(SAVEPOINT).await?))?;
+    let copied = session.run(FLIGHT_LIMIT, async |client| copy::copy(client, rows).await);
+    let is_whole = match copied {
+        Ok(copied) => copied == expected,
+        Err(failure) if code(&failure).is_some() => false,
+        Err(failure) => return Err(failure),
+    };
+    // Fewer rows than were sent: a trigger left some out without a word.
+    let end = if is_whole { RELEASE } else { ROLL_BACK };
+    session.run(FLIGHT_LIMIT, async |client| Ok(client.batch_execute(end).await?))?;
+    Ok(is_whole)
+}
+
+/// Inserts what is pending until nothing is; `from` gives a candidate's batch and topic.
+pub(super) fn insert_all<'t>(
+    session: &Session,
+    intake: &mut Intake<'_>,
+    from: impl Fn(usize, &Candidate<'_>) -> (i64, Option<&'t str>),
+) -> Result<(), Failure> {
+    // Another round only where a row that was refused, or is another writer's, gives way to the next of its id.
+    while intake.pending_count() > 0 {
+        let rows = intake.pending().map(|(number, candidate)| {
+            let (batch_id, topic) = from(number, &candidate);
+            let source = Source::new(&candidate, batch_id, topic)?;
+            Ok((number, candidate, source))
+        });
+        let rows = rows.collect::<Result<Vec<_>, Failure>>()?;
+        let became = insert(session, &rows)?;
+        intake.settle(became);
+    }
+    Ok(())
+}
+
+/// The code under which a row is refused; `None` for an error that says nothing of a row.
+fn code(failure: &Failure) -> Option<String> {
+    let state = failure.state()?;
+    let of_row = state == &SqlState::RAISE_EXCEPTION || matches!(state.code().get(..2), Some("22" | "23"));
+    of_row.then(|| format!("sqlstate:{}", state.code()))
+}
