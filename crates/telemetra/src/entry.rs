@@ -75,9 +75,7 @@ fn settings(cli: &Cli, environment: Vec<(String, Option<String>)>) -> Result<Set
     let (flags, purpose, ignored): (_, _, &'static [&'static str]) = match &cli.command {
         Command::Demo(args) => (&args.settings.0, Purpose::Demo, demo::OWN_KEYS),
         Command::Run { pipeline: RunPipeline::Chat(args) } => (&args.settings.0, Purpose::Chat, &[]),
-        Command::Run { pipeline: RunPipeline::Commerce(args) } => {
-            (&args.settings.0, Purpose::Commerce, &[])
-        }
+        Command::Run { pipeline: RunPipeline::Commerce(args) } => (&args.settings.0, Purpose::Commerce, &[]),
         Command::Check(args) => (&args.settings.0, Purpose::Chat, &[]),
         Command::Generate { pipeline: GeneratePipeline::Chat(args) } => {
             (&args.settings.0, Purpose::Plain, &[])
@@ -96,6 +94,7 @@ fn dispatch(command: Command, settings: Settings) -> anyhow::Result<Exit> {
         Command::Demo(args) => demo::demo(settings, &args, &signals::listen()?, &screen),
         Command::Run { pipeline: RunPipeline::Chat(args) } => {
             let options = run::RunOptions {
+                pipeline: run::Pipeline::Chat,
                 once: args.once,
                 drain: args.drain,
                 json: args.json,
@@ -104,11 +103,18 @@ fn dispatch(command: Command, settings: Settings) -> anyhow::Result<Exit> {
             let listener = settings.http.map(http::bind).transpose()?;
             run::run(&settings, &options, listener, &signals::listen()?, &screen, || {})
         }
+        Command::Run { pipeline: RunPipeline::Commerce(args) } => {
+            let options = run::RunOptions {
+                pipeline: run::Pipeline::Commerce,
+                once: args.once,
+                json: args.json,
+                ..run::RunOptions::default()
+            };
+            let listener = settings.http.map(http::bind).transpose()?;
+            run::run(&settings, &options, listener, &signals::listen()?, &screen, || {})
+        }
         Command::Generate { pipeline: GeneratePipeline::Chat(args) } => {
             generate::generate(&args, &signals::listen()?)
-        }
-        Command::Run { pipeline: RunPipeline::Commerce(args) } => {
-            (&args.settings.0, Purpose::Commerce, &[])
         }
         Command::Check(args) => check::check(&settings, args.sample, args.json),
         Command::Migrate(args) => migrate::migrate(&settings, &args),

@@ -88,7 +88,7 @@ impl Feeder {
 pub(crate) fn run(folder: &Path, store: &str, seconds: u64, workers: u64) -> anyhow::Result<Outcome> {
     let flags = ["--trigger-interval", "1s", "--workers", &workers.to_string()];
     let settings = settings(folder, store, &flags)?;
-    let started = wiring::start_chat(&settings, &RunOptions::default())?;
+    let started = wiring::start(&settings, &RunOptions::default())?;
     let conduct = Conduct {
         settle_max: Duration::ZERO,
         once: false,

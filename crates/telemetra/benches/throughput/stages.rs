@@ -178,7 +178,7 @@ fn to_store(settings: &Settings) -> anyhow::Result<Outcome> {
         retry_delay: settings.flow.retry_delay,
     };
     let counted = meter.time(|| {
-        let mut started = wiring::start_chat(settings, &options)?;
+        let mut started = wiring::start(settings, &options)?;
         let mut progress = Progress::new(Latest::default(), "chat".into(), Box::new(Vec::new));
         let work = &mut *started.work;
         let ending = drive(work, &conduct, &mut progress, &Stop::default(), &mut started.ahead);

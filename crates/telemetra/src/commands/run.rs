@@ -25,9 +25,31 @@ use crate::{
 /// How long `--once` waits for files that still change.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
 
+/// What is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pipeline {
+    /// Chat and viewer events to windows and moments.
+    #[default]
+    Chat,
+    /// Shop events to unique, checked rows.
+    Commerce,
+}
+
+impl Pipeline {
+    /// Its name; that of its job too, unless another is given.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pipeline::Chat => "chat",
+            Pipeline::Commerce => "commerce",
+        }
+    }
+}
+
 /// What a run is told beside its settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunOptions {
+    /// Which pipeline.
+    pub pipeline: Pipeline,
     /// Leave at the end of the input.
     pub once: bool,
     /// Then close every window.
@@ -48,7 +70,7 @@ pub struct Started {
     pub warnings: Box<dyn FnMut() -> Vec<String>>,
 }
 
-/// Runs the chat pipeline until its end. `listener` is where the page is served, if it is; `at_end` is called
+/// Runs a pipeline until its end. `listener` is where the page is served, if it is; `at_end` is called
 /// once nothing more is read, which with a page that stays can be long before this returns.
 ///
 /// # Errors
@@ -62,10 +84,10 @@ pub fn run(
     at_end: impl FnOnce(),
 ) -> anyhow::Result<Exit> {
     if options.once {
-        demand_folders(&settings.inputs)?;
+        demand_folders(settings, options.pipeline)?;
     }
     let latest = Latest::default();
-    latest.publish(Snapshot { job: settings.job_or("chat"), ..Snapshot::default() });
+    latest.publish(Snapshot { job: settings.job_or(options.pipeline.name()), ..Snapshot::default() });
     out::note(&format!("store {} (from {})", settings.store, settings.store.origin));
     settings.notes.iter().for_each(|note| out::note(note));
     // Before anything else, so that a long replay and a halt at the start show on the page too.
@@ -86,10 +108,10 @@ pub fn run(
 
 /// Takes the job over and drives it to its end.
 fn follow(settings: &Settings, options: &RunOptions, stop: &Stop, latest: &Latest) -> Ending {
-    let start = || wiring::start_chat(settings, options);
+    let start = || wiring::start(settings, options);
     let mut started = match take_over(start, options.once, settings.flow.retry_delay, stop, latest) {
         Ok(started) => {
-            tracing::info!(job = settings.job_or("chat"), "the job is taken over");
+            tracing::info!(job = settings.job_or(options.pipeline.name()), "the job is taken over");
             started
         }
         Err(ending) => {
@@ -108,7 +130,7 @@ fn follow(settings: &Settings, options: &RunOptions, stop: &Stop, latest: &Lates
         settle_max: SETTLE_MAX,
         retry_delay: settings.flow.retry_delay,
     };
-    let mut meter = Meter::new(latest.clone(), settings.job_or("chat"), started.warnings);
+    let mut meter = Meter::new(latest.clone(), settings.job_or(options.pipeline.name()), started.warnings);
     let work = &mut *started.work;
     let closed_early = &work.report().closed_early;
     if !closed_early.is_empty() {
@@ -133,10 +155,14 @@ fn serve(settings: &Settings, listener: TcpListener, latest: &Latest) -> anyhow:
 }
 
 /// Ends a run to the end of the input whose input is not there; a run that stays waits for it.
-fn demand_folders(inputs: &Inputs) -> anyhow::Result<()> {
-    let named = [("--chat-dir", &inputs.chat_dir), ("--viewer-dir", &inputs.viewer_dir)];
+fn demand_folders(settings: &Settings, pipeline: Pipeline) -> anyhow::Result<()> {
+    let Inputs { chat_dir, viewer_dir, .. } = &settings.inputs;
+    let named = match pipeline {
+        Pipeline::Chat => vec![("--chat-dir", chat_dir.as_ref()), ("--viewer-dir", viewer_dir.as_ref())],
+        Pipeline::Commerce => vec![("--input-dir", Some(&settings.commerce.input_dir))],
+    };
     for (flag, path) in named {
-        let Some(path) = path.as_ref().filter(|path| !path.is_dir()) else { continue };
+        let Some(path) = path.filter(|path| !path.is_dir()) else { continue };
         let what = if path.exists() { "is no folder" } else { "does not exist" };
         anyhow::bail!(
             "the folder {} ({flag}) {what}; nothing was read. Correct the path, or make the folder and run again",

@@ -12,9 +12,7 @@ use super::{
 /// Settings given as flags, by key. `CHAT` and `COMMERCE` add those of commands that read events of that pipeline,
 /// `STORES` those of commands that open the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Flags<const STORES: bool, const CHAT: bool, const COMMERCE: bool>(
-    pub Vec<(&'static str, String)>,
-);
+pub struct Flags<const STORES: bool, const CHAT: bool, const COMMERCE: bool>(pub Vec<(&'static str, String)>);
 
 /// For commands that read chat into the store.
 pub type ChatFlags = Flags<true, true, false>;
@@ -64,7 +62,8 @@ impl<const STORES: bool, const CHAT: bool, const COMMERCE: bool> Args for Flags<
 }
 
 impl<const STORES: bool, const CHAT: bool, const COMMERCE: bool> FromArgMatches
-    for Flags<STORES, CHAT, COMMERCE> {
+    for Flags<STORES, CHAT, COMMERCE>
+{
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let specs = SPECS.iter().filter(|spec| Self::has(spec.scope, spec.key));
         let given = specs.filter_map(|spec| {

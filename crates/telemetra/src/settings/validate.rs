@@ -180,7 +180,8 @@ impl Judge {
                 let what = "asks for Kafka; this build reads folders only";
                 self.fault("kafka", what, "name a folder instead: --input-dir DIR");
             }
-            for (key, dir) in [("processed_dir", &commerce.processed_dir), ("error_dir", &commerce.error_dir)] {
+            for (key, dir) in [("processed_dir", &commerce.processed_dir), ("error_dir", &commerce.error_dir)]
+            {
                 if *dir == commerce.input_dir {
                     self.fault(key, "is the folder that is read, too", "give it a folder of its own");
                 }

@@ -11,20 +11,21 @@ use std::{
 
 use telemetra_connectors::{
     StoreReader,
-    folder::{self, FolderInput, FolderOptions, FolderSource},
+    folder::{self, CsvRules, FolderInput, FolderOptions, FolderSource, Format, Reporter},
     postgres::{self, PostgresSink},
     sqlite::{self, SCHEMA_VERSION, SqliteSink},
 };
 use telemetra_core::{
     chat::{Chat, event},
-    limits,
+    commerce, limits,
+    logic::Logic,
 };
 use telemetra_engine::{
     audit::Report,
     committer::CommitMode,
     error::JobError,
     ids::AttemptId,
-    limits::BATCH_RECORDS_MAX,
+    limits::{BATCH_RECORDS_MAX, Rules},
     sink::{Sink, SinkError},
     status::JobStatus,
     step::{Attempts, Job},
@@ -34,7 +35,7 @@ pub use check::check;
 
 use crate::{
     commands::{
-        run::{RunOptions, Started},
+        run::{Pipeline, RunOptions, Started},
         run_loop::{Ahead, Work, now_ms},
         status::JobNow,
     },
@@ -49,21 +50,69 @@ const AHEAD_MARGIN_RECORDS: u64 = 10_000;
 ///
 /// # Errors
 /// As the engine's.
-pub fn start_chat(settings: &Settings, options: &RunOptions) -> Result<Started, JobError> {
+pub fn start(settings: &Settings, options: &RunOptions) -> Result<Started, JobError> {
+    match options.pipeline {
+        Pipeline::Chat => start_chat(settings, options),
+        Pipeline::Commerce => start_commerce(settings, options),
+    }
+}
+
+fn start_chat(settings: &Settings, options: &RunOptions) -> Result<Started, JobError> {
     let source = FolderSource::new(folders(settings), folder_options(settings, options.once));
     let reporter = source.reporter();
     let work = match &settings.store.place {
         Place::Sqlite(path) => {
             let sink = SqliteSink::open(path, &settings.job_or("chat"), settings.chat.window)?;
             // SQLite's columns hold texts of any length.
-            start(settings, options, source, sink, limits::STREAM_CHARS_MAX)?
+            chat(settings, options, source, sink, limits::STREAM_CHARS_MAX)?
         }
         Place::Postgres(address) => {
             let sink = PostgresSink::open(address, &settings.job_or("chat"), settings.chat.window)?;
             let stream_chars_max = sink.stream_chars_max();
-            start(settings, options, source, sink, stream_chars_max)?
+            chat(settings, options, source, sink, stream_chars_max)?
         }
     };
+    Ok(started(work, reporter))
+}
+
+fn start_commerce(settings: &Settings, options: &RunOptions) -> Result<Started, JobError> {
+    let now_ms = now_ms();
+    let rules = settings.commerce_rules(options.once, now_ms);
+    let commerce = &settings.commerce;
+    let input = FolderInput { name: "commerce", path: Some(commerce.input_dir.clone()) };
+    let folder_options = FolderOptions {
+        format: Format::Csv(CsvRules { check_head: commerce::check_head }),
+        order: folder::FolderOrder::Name,
+        processed: Some(commerce.processed_dir.clone()),
+        ahead_records: ahead_records(rules.records_per_trigger),
+        ..folder_options(settings, options.once)
+    };
+    let source = FolderSource::new(vec![input], folder_options);
+    let reporter = source.reporter();
+    let (logic, job) = (settings.commerce_logic(), settings.job_or("commerce"));
+    let work = match &settings.store.place {
+        Place::Sqlite(path) => begin(logic, rules, source, SqliteSink::open_commerce(path, &job)?, now_ms)?,
+        Place::Postgres(address) => {
+            begin(logic, rules, source, PostgresSink::open_commerce(address, &job)?, now_ms)?
+        }
+    };
+    Ok(started(work, reporter))
+}
+
+fn chat<K: Sink<Chat> + 'static>(
+    settings: &Settings,
+    options: &RunOptions,
+    source: FolderSource,
+    sink: K,
+    stream_chars_max: usize,
+) -> Result<Box<dyn Work>, JobError> {
+    let now_ms = now_ms();
+    let rules = settings.rules(options.once, options.accept_changed_meaning, now_ms);
+    begin(settings.chat_logic(stream_chars_max), rules, source, sink, now_ms)
+}
+
+/// A job taken over, with what its folders have to say.
+fn started(work: Box<dyn Work>, reporter: Reporter) -> Started {
     let of_all = reporter.clone();
     let ahead = move || {
         let report = reporter.report();
@@ -77,21 +126,19 @@ pub fn start_chat(settings: &Settings, options: &RunOptions) -> Result<Started, 
         }
     };
     let warnings = move || of_all.report().warnings;
-    Ok(Started { work, ahead: Box::new(ahead), warnings: Box::new(warnings) })
+    Started { work, ahead: Box::new(ahead), warnings: Box::new(warnings) }
 }
 
-fn start<K: Sink<Chat> + 'static>(
-    settings: &Settings,
-    options: &RunOptions,
+/// Takes a job over.
+fn begin<L: Logic, K: Sink<L> + 'static>(
+    logic: L,
+    rules: Rules,
     source: FolderSource,
     sink: K,
-    stream_chars_max: usize,
+    now_ms: i64,
 ) -> Result<Box<dyn Work>, JobError> {
-    let started_at_ms = now_ms();
-    let rules = settings.rules(options.once, options.accept_changed_meaning, started_at_ms);
-    let logic = Arc::new(settings.chat_logic(stream_chars_max));
     let mut job =
-        Job::start(logic, rules, source, sink, CommitMode::Threaded, started_at_ms, random_attempts())?;
+        Job::start(Arc::new(logic), rules, source, sink, CommitMode::Threaded, now_ms, random_attempts())?;
     Work::set_halted(&mut job, None)?;
     Ok(Box::new(job))
 }
@@ -107,7 +154,6 @@ fn folders(settings: &Settings) -> Vec<FolderInput> {
 
 fn folder_options(settings: &Settings, once: bool) -> FolderOptions {
     let inputs = &settings.inputs;
-    let batch_records = settings.flow.records_per_trigger.unwrap_or(BATCH_RECORDS_MAX);
     FolderOptions {
         arrival: match inputs.arrival {
             Arrival::Settle => folder::Arrival::Settle,
@@ -118,11 +164,16 @@ fn folder_options(settings: &Settings, once: bool) -> FolderOptions {
             FolderOrder::EventTime => folder::FolderOrder::EventTime,
         },
         once,
-        // One batch is in flight while the next one is planned: neither may see the end of what is indexed.
-        ahead_records: batch_records.saturating_mul(2).saturating_add(AHEAD_MARGIN_RECORDS),
+        ahead_records: ahead_records(settings.flow.records_per_trigger),
         threads: settings.flow.workers,
         ..FolderOptions::default()
     }
+}
+
+/// One batch is in flight while the next one is planned: neither may see the end of what is indexed.
+fn ahead_records(records_per_trigger: Option<u64>) -> u64 {
+    let batch_records = records_per_trigger.unwrap_or(BATCH_RECORDS_MAX);
+    batch_records.saturating_mul(2).saturating_add(AHEAD_MARGIN_RECORDS)
 }
 
 /// Ids that no other process will make: the standard library's hasher is seeded by the system.
