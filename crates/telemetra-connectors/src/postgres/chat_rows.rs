@@ -43,6 +43,8 @@ impl Written {
 /// Window rows as columns.
 #[derive(Default)]
 pub(super) struct Windows<'a> {
+    /// Earliest start; `None` without rows.
+    first: Option<Ms>,
     stream: Vec<&'a str>,
     start: Vec<Ms>,
     end: Vec<Ms>,
@@ -126,6 +128,7 @@ impl<'a> Windows<'a> {
             windows.is_anomaly.push(row.is_anomaly);
             windows.is_final.push(row.is_final);
         }
+        windows.first = windows.start.iter().map(|start| start.0).min().map(Ms);
         windows
     }
 
@@ -147,10 +150,17 @@ impl<'a> Windows<'a> {
             .arg(&self.is_final, Type::BOOL_ARRAY)
     }
 
-    /// Upserts the rows; none without rows.
-    pub(super) fn push<'s>(&'s self, flight: &mut Vec<Statement<'s>>, batch_id: &'s i64, now: &'s Ms) {
-        if !self.stream.is_empty() {
+    /// Upserts the rows and notes the first window; none without rows.
+    pub(super) fn push<'s>(
+        &'s self,
+        flight: &mut Vec<Statement<'s>>,
+        job: &'s String,
+        batch_id: &'s i64,
+        now: &'s Ms,
+    ) {
+        if let Some(first) = &self.first {
             flight.push(self.statement(upsert()).int(batch_id).instant(now));
+            flight.push(Statement::new(FIRST_WINDOW).text(job).instant(first));
         }
     }
 
@@ -164,6 +174,8 @@ impl<'a> Windows<'a> {
             return Ok(Written::default());
         }
         let written = sums(&next())?;
+        // The first window moves seldom; nothing is to be learnt of it.
+        next();
         if written.rows < self.stream.len() as u64 {
             let sql = DIFFERS.replace("{windows}", WINDOWS);
             let differing = one(client, self.statement(&sql)).await?;
@@ -279,8 +291,16 @@ impl<'a> Moments<'a> {
     }
 }
 
+/// The first window of ours, so that [`answer`] need not walk through what another program left beneath it.
+const FIRST_WINDOW: &str = "UPDATE telemetra.job SET first_window = $2
+    WHERE job = $1 AND (first_window IS NULL OR first_window > $2)";
+
 /// Latest final rows of ours before each asked start, ascending; one seek in the key for each.
-pub(super) async fn answer(client: &Client, ask: &BaselineAsk) -> Result<BaselineAnswer, Failure> {
+pub(super) async fn answer(
+    client: &Client,
+    job: &String,
+    ask: &BaselineAsk,
+) -> Result<BaselineAnswer, Failure> {
     let mut answers = vec![Vec::with_capacity(BASELINE_WINDOWS); ask.0.len()];
     if ask.0.is_empty() {
         return Ok(BaselineAnswer(answers));
@@ -289,13 +309,17 @@ pub(super) async fn answer(client: &Client, ask: &BaselineAsk) -> Result<Baselin
         FROM unnest($1, $2) WITH ORDINALITY AS q (stream_id, before, place)
         CROSS JOIN LATERAL (SELECT window_start, chat_count FROM chat_summary_minute
             WHERE stream_id = q.stream_id AND window_start < q.before AND is_final AND batch_id IS NOT NULL
+                AND window_start >= (SELECT coalesce(first_window, 'infinity') FROM telemetra.job WHERE job = $4)
             ORDER BY window_start DESC LIMIT $3) AS w
         ORDER BY q.place, w.window_start";
     let streams: Vec<&str> = ask.0.iter().map(|(stream, _)| stream.as_str()).collect();
     let before: Vec<Ms> = ask.0.iter().map(|&(_, before_ms)| Ms(before_ms)).collect();
     let limit = BASELINE_WINDOWS as i64;
-    let statement =
-        Statement::new(sql).arg(&streams, Type::TEXT_ARRAY).arg(&before, Type::TIMESTAMPTZ_ARRAY).int(&limit);
+    let statement = Statement::new(sql)
+        .arg(&streams, Type::TEXT_ARRAY)
+        .arg(&before, Type::TIMESTAMPTZ_ARRAY)
+        .int(&limit)
+        .text(job);
     for row in one(client, statement).await?.rows {
         let (place, Ms(start_ms)): (i64, Ms) = (row.try_get(0)?, row.try_get(1)?);
         let answer = usize::try_from(place - 1).ok().and_then(|place| answers.get_mut(place));

@@ -81,6 +81,11 @@ pub(super) async fn set_up(
         let statement = format!("SELECT set_config('search_path', '{quoted}', false)");
         client.batch_execute(&statement).await.map_err(failed)?;
     }
+    if purpose == Purpose::Write {
+        // Every question of a batch is a walk along a key. Where most rows of a stream are another program's the
+        // planner, which thinks ours rare, would gather and sort all of them instead.
+        client.batch_execute("SET enable_bitmapscan = off").await.map_err(failed)?;
+    }
     if purpose == Purpose::Read {
         client.batch_execute("SET default_transaction_read_only = on").await.map_err(failed)?;
     }
@@ -124,7 +129,8 @@ fn judged(
             Err(Failure::Away(format!("{place} is a standby, which takes no writes: name the primary")))
         }
         Target::ReadWrite if is_read_only => Err(Failure::Away(format!(
-            "{place} takes no writes: default_transaction_read_only is on there; turn it off, or name another server"
+            "{place} takes no writes: default_transaction_read_only is on, for the server, the database or the role; name a \
+             role that may write, turn it off, or name another server"
         ))),
         Target::ReadOnly if !is_read_only => {
             Err(Failure::Away(format!("{place} takes writes, and a server that does not is asked for")))

@@ -148,7 +148,7 @@ impl<T: Tables> Sink<<T as Keeps>::Logic> for PostgresSink<T> {
     ) -> Result<<<T as Keeps>::Logic as Logic>::Answer, SinkError> {
         match T::known_answer(ask) {
             Some(answer) => Ok(answer),
-            None => self.with(|session, _| T::answer(session, ask)),
+            None => self.with(|session, job| T::answer(session, job, ask)),
         }
     }
 

@@ -60,6 +60,7 @@ pub(super) trait Tables: Keeps + Sized {
     /// Reads back what the pipeline asks for.
     fn answer(
         session: &Session,
+        job: &Job,
         ask: &<Self::Logic as Logic>::Ask,
     ) -> Result<<Self::Logic as Logic>::Answer, Failure>;
 }
@@ -94,7 +95,7 @@ impl Tables for ChatTables {
         now: &'s Ms,
     ) {
         columns.refused.push(flight, job, batch_id);
-        columns.windows.push(flight, batch_id, now);
+        columns.windows.push(flight, job, batch_id, now);
         columns.moments.push(flight, batch_id);
         if columns.close_early {
             flight.push(chat_rows::close_early(batch_id, now));
@@ -130,8 +131,8 @@ impl Tables for ChatTables {
         ask.0.is_empty().then(BaselineAnswer::default)
     }
 
-    fn answer(session: &Session, ask: &BaselineAsk) -> Result<BaselineAnswer, Failure> {
-        session.run(ASK_LIMIT, async |client| chat_rows::answer(client, ask).await)
+    fn answer(session: &Session, job: &Job, ask: &BaselineAsk) -> Result<BaselineAnswer, Failure> {
+        session.run(ASK_LIMIT, async |client| chat_rows::answer(client, &job.name, ask).await)
     }
 }
 
@@ -161,7 +162,7 @@ impl Tables for CommerceTables {
         Some(())
     }
 
-    fn answer(_: &Session, (): &()) -> Result<(), Failure> {
+    fn answer(_: &Session, _: &Job, (): &()) -> Result<(), Failure> {
         Ok(())
     }
 }

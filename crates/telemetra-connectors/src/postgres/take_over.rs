@@ -159,22 +159,45 @@ impl Cluster {
 
 /// A result table belongs to one job.
 fn claim_tables(session: &Session, job: &Job, now: Ms) -> Result<(), Failure> {
-    let insert = "INSERT INTO telemetra.result_table SELECT v.name, $2, $3 FROM unnest($1) AS v (name)
-        ON CONFLICT DO NOTHING";
+    let insert = "INSERT INTO telemetra.result_table (name, job, claimed_at)
+        SELECT v.name, $2, $3 FROM unnest($1) AS v (name) ON CONFLICT DO NOTHING";
     let owner =
         "SELECT name, job FROM telemetra.result_table WHERE name = ANY ($1) AND job <> $2 ORDER BY name";
+    let place = "UPDATE telemetra.result_table t SET namespace = n.nspname FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE t.job = $1 AND t.namespace IS NULL AND c.oid = to_regclass(quote_ident(t.name))";
+    let elsewhere = "SELECT t.name, t.namespace, n.nspname::text FROM telemetra.result_table t
+        LEFT JOIN pg_class c ON c.oid = to_regclass(quote_ident(t.name))
+        LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE t.job = $1 AND t.namespace IS DISTINCT FROM n.nspname::text ORDER BY t.name";
     let tables = job.pipeline.tables();
     let replies = session.run(ASK_LIMIT, async |client| {
         let names = || tokio_postgres::types::Type::TEXT_ARRAY;
         let insert = Statement::new(insert).arg(&tables, names()).text(&job.name).instant(&now);
         let owner = Statement::new(owner).arg(&tables, names()).text(&job.name);
-        fly(client, "", vec![insert, owner]).await
+        let place = Statement::new(place).text(&job.name);
+        let elsewhere = Statement::new(elsewhere).text(&job.name);
+        fly(client, "", vec![insert, owner, place, elsewhere]).await
     })?;
-    let Some(row) = replies[1].rows.first() else { return Ok(()) };
+    let Some(row) = replies[1].rows.first() else { return check_schema(&replies[3], job) };
     let (table, owner): (String, String) = (row.try_get(0)?, row.try_get(1)?);
     Err(Failure::halt(format!(
         "table {table} belongs to job {owner}, and a table has one job: run --job {owner}, or give job {} another \
          --store",
+        job.name
+    )))
+}
+
+/// The tables that this session finds must be those that the job has always written.
+fn check_schema(elsewhere: &Reply, job: &Job) -> Result<(), Failure> {
+    let Some(row) = elsewhere.rows.first() else { return Ok(()) };
+    let (table, known): (String, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
+    let found: Option<String> = row.try_get(2)?;
+    let known = known.unwrap_or_default();
+    let found = found.map_or("none".to_owned(), |schema| format!("that of schema {schema}"));
+    Err(Failure::halt(format!(
+        "job {} writes table {table} of schema {known}, and this session's search_path finds {found}; nothing was \
+         written. Put ?currentSchema={known} into the address in --store, or set the search_path back",
         job.name
     )))
 }

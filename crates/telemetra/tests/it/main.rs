@@ -8,6 +8,7 @@ mod folders;
 mod golden;
 mod instances;
 mod seam;
+mod search_path;
 mod sim;
 mod stores;
 mod support;

@@ -99,3 +99,14 @@ FROM user_events WHERE event_type = 'purchase' GROUP BY product_id ORDER BY reve
 CREATE VIEW v_recent_activity AS
 SELECT event_id, user_id, product_id, product_name, category, price, event_type, event_timestamp
 FROM user_events ORDER BY event_timestamp DESC, id DESC LIMIT 100;
+
+-- Start of the job's first window: beneath it all rows are another program's, however many.
+ALTER TABLE telemetra.job
+    ADD COLUMN first_window timestamptz;
+
+UPDATE telemetra.job SET first_window = (SELECT min(window_start) FROM chat_summary_minute WHERE batch_id IS NOT NULL)
+WHERE pipeline = 'chat';
+
+-- The schema that a result table stands in: another search_path must not lead a job to another table of that name.
+ALTER TABLE telemetra.result_table
+    ADD COLUMN namespace text;
