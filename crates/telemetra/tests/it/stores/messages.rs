@@ -153,7 +153,7 @@ fn a_server_that_takes_no_writes() {
     let sql = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
     client.batch_execute(&sql).expect("a setting");
     let words =
-        "takes no writes: default_transaction_read_only is on there; turn it off, or name another server";
+        "takes no writes: default_transaction_read_only is on, for the server, the database or the role; name a";
     let expected = Expected { looks: (0, "no job has run here yet"), ..Expected::alike(words, None) };
     check(&database.address(), &expected);
 }
