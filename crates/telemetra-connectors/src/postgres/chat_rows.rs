@@ -18,9 +18,6 @@ use super::{
 };
 use crate::ledger::text;
 
-/// The result tables of the pipeline.
-pub(super) const TABLES: [&str; 2] = ["chat_summary_minute", "moments"];
-
 /// What a batch did to the tables.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Written {

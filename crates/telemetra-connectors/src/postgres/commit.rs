@@ -18,13 +18,13 @@ use telemetra_engine::{
     ids::AttemptId,
     sink::{Commit, SinkError, Tally, Totals},
 };
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
 use super::{
     Held, Job,
     chat_rows::{self, Written},
     failure::Failure,
-    flight::{Reply, Statement, fly, fly_until, one},
+    flight::{Reply, Statement, commit_and_ask, fly, fly_until, one},
     link::HOLDS,
     positions::Positions,
     ranges::{Gaps, Ranges},
@@ -34,10 +34,10 @@ use super::{
     values::{Ms, int},
 };
 
-/// Longest wait for a flight of a batch, more than the server's own limit for one statement.
-const FLIGHT_LIMIT: Duration = Duration::from_secs(40);
+/// Longest wait for all of a batch but its COMMIT, more than the server's own limit for one statement.
+pub(super) const FLIGHT_LIMIT: Duration = Duration::from_secs(40);
 /// Longest wait for the answer to COMMIT; then it is in doubt.
-const COMMIT_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const COMMIT_LIMIT: Duration = Duration::from_secs(30);
 /// Longest wait for what has become of a COMMIT.
 const ASK_LIMIT: Duration = Duration::from_secs(15);
 
@@ -61,7 +61,9 @@ pub(super) fn commit(
     if mutant::is(Mutant::DeadLettersOutside) {
         session.run(FLIGHT_LIMIT, async |client| refused::alone(client, job, held, commit).await)?;
     }
-    session.run(FLIGHT_LIMIT, async |client| write(client, job, held, commit, Ms(now_ms)).await)?;
+    let written =
+        session.run(FLIGHT_LIMIT, async |client| write(client, job, held, commit, Ms(now_ms)).await);
+    written.map_err(Failure::of_a_batch)?;
     session.take_warnings();
     let sent = session.run_uncancelled(COMMIT_LIMIT, async |client| send_commit(client, job, commit).await);
     if mutant::is(Mutant::AcknowledgedBeforeCommit) {
@@ -290,17 +292,14 @@ fn check_law(job: &Job, commit: &Commit<ChatRows>, totals: Totals, written: &Wri
     report.imbalances().next().map_or(Ok(()), |imbalance| Err(refuse(commit.batch_id, imbalance)))
 }
 
-/// Sends COMMIT with the question behind it, in one message, whether this attempt is stored: the server answers
-/// the question from a transaction of its own, after the commit or the rollback. `false`: it was rolled back.
+/// Sends COMMIT and asks whether this attempt is stored. `false`: it was rolled back.
 async fn send_commit(client: &Client, job: &Job, commit: &Commit<ChatRows>) -> Result<bool, Failure> {
     // A job's name has letters, digits, `-` and `_` only; the rest are numbers.
-    let sql = format!(
-        "COMMIT; SELECT 1 FROM telemetra.batch WHERE job = '{}' AND batch_id = {} AND attempt = '{}'",
+    let question = format!(
+        "SELECT 1 FROM telemetra.batch WHERE job = '{}' AND batch_id = {} AND attempt = '{}'",
         job.name, commit.batch_id, commit.attempt
     );
-    let answers = client.simple_query(&sql).await?;
-    let is_stored = answers.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(_)));
-    Ok(is_stored || mutant::is(Mutant::RollbackIgnored))
+    Ok(commit_and_ask(client, &question).await? || mutant::is(Mutant::RollbackIgnored))
 }
 
 /// See [`telemetra_engine::sink::Sink::was_applied`]. Behind the lock of the job row a COMMIT under way has ended.
