@@ -21,11 +21,13 @@ const FACTS: &str = "SELECT current_setting('server_version_num'), current_setti
      pg_backend_pid(), (SELECT (extract(epoch FROM backend_start) * 1000000)::bigint FROM pg_stat_activity \
      WHERE pid = pg_backend_pid())";
 
-/// For every session. Warnings must come through: one at COMMIT means that its outcome is not known.
+/// For every session. Warnings must come through: one at COMMIT means that its outcome is not known. What was
+/// committed must outlive a crash of the server: `off` is not heeded, any other `synchronous_commit` is.
 const EVERY: &str = "SET client_min_messages = warning; SET standard_conforming_strings = on; \
      SET DateStyle = ISO; SET TimeZone = 'UTC'; SET bytea_output = hex; \
      SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off; \
-     SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '10s'; SET statement_timeout = '30s'";
+     SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '10s'; SET statement_timeout = '30s'; \
+     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// That the server, too, notices when we are gone. Not every system knows all of them.
 const LIVENESS: &str = "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; \
