@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `story` | three batches in which everything happens that the law speaks of |
 //! | `commit`, `instances`, `audit`, `shown` | the contract, a file for each promise |
+//! | `server` | what only a server can do to a job |
 //! | `same` | both stores hold the same and answer alike |
 //! | `tls` | whom a connection to PostgreSQL trusts |
 //! | `messages` | what a user reads when PostgreSQL is not as it should be |
@@ -16,6 +17,7 @@ mod commit;
 mod instances;
 mod messages;
 mod same;
+mod server;
 mod shown;
 mod story;
 mod tls;
