@@ -36,7 +36,7 @@ const INITDB: [&str; 9] =
 
 /// What every server is told besides its port: little memory, no socket file, UTC.
 const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nshared_buffers = '32MB'\n\
-                        max_connections = 50\ntimezone = 'UTC'\nlog_line_prefix = '%m [%p] %a '\n";
+                        max_connections = 200\ntimezone = 'UTC'\nlog_line_prefix = '%m [%p] %a '\n";
 
 /// Does what a word on standard input says and answers `done` or `failed`; its end ends the server and the folder.
 ///

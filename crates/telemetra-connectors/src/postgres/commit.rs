@@ -18,12 +18,12 @@ use telemetra_engine::{
     ids::AttemptId,
     sink::{Applied, Commit, SinkError, Tally, Totals},
 };
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
 use super::{
     Held, Job,
     failure::Failure,
-    flight::{Reply, Statement, fly, fly_until, one},
+    flight::{Reply, Statement, commit_and_ask, fly, fly_until, one},
     link::HOLDS,
     positions::Positions,
     ranges::{Gaps, Ranges},
@@ -38,7 +38,7 @@ use crate::ledger::{Keeps, Outcome, Refused};
 /// Longest wait for a flight of a batch, more than the server's own limit for one statement.
 pub(super) const FLIGHT_LIMIT: Duration = Duration::from_secs(40);
 /// Longest wait for the answer to COMMIT; then it is in doubt.
-const COMMIT_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const COMMIT_LIMIT: Duration = Duration::from_secs(30);
 /// Longest wait for what has become of a COMMIT.
 const ASK_LIMIT: Duration = Duration::from_secs(15);
 
@@ -68,7 +68,7 @@ pub(super) fn commit<T: Tables>(
     if mutant::is(Mutant::DeadLettersOutside) && T::REFUSED == Refused::DeadLetters {
         session.run(FLIGHT_LIMIT, async |client| refused::alone(client, job, held, commit).await)?;
     }
-    let applied = write::<T>(session, job, held, commit, Ms(now_ms))?;
+    let applied = write::<T>(session, job, held, commit, Ms(now_ms)).map_err(Failure::of_a_batch)?;
     session.take_warnings();
     let sent = session.run_uncancelled(COMMIT_LIMIT, async |client| send_commit(client, job, commit).await);
     if mutant::is(Mutant::AcknowledgedBeforeCommit) {
@@ -281,17 +281,14 @@ fn ints<const N: usize>(numbers: [u64; N]) -> Result<[i64; N], Failure> {
     Ok(ints)
 }
 
-/// Sends COMMIT with the question behind it, in one message, whether this attempt is stored: the server answers
-/// the question from a transaction of its own, after the commit or the rollback. `false`: it was rolled back.
+/// Sends COMMIT and asks whether this attempt is stored. `false`: it was rolled back.
 async fn send_commit<R>(client: &Client, job: &Job, commit: &Commit<R>) -> Result<bool, Failure> {
     // A job's name has letters, digits, `-` and `_` only; the rest are numbers.
-    let sql = format!(
-        "COMMIT; SELECT 1 FROM telemetra.batch WHERE job = '{}' AND batch_id = {} AND attempt = '{}'",
+    let question = format!(
+        "SELECT 1 FROM telemetra.batch WHERE job = '{}' AND batch_id = {} AND attempt = '{}'",
         job.name, commit.batch_id, commit.attempt
     );
-    let answers = client.simple_query(&sql).await?;
-    let is_stored = answers.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(_)));
-    Ok(is_stored || mutant::is(Mutant::RollbackIgnored))
+    Ok(commit_and_ask(client, &question).await? || mutant::is(Mutant::RollbackIgnored))
 }
 
 /// See [`telemetra_engine::sink::Sink::was_applied`]. Behind the lock of the job row a COMMIT under way has ended.

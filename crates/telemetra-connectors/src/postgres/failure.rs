@@ -152,6 +152,12 @@ impl Failure {
         self
     }
 
+    /// What a batch that took too long needs is to be smaller, whoever lost patience: the server with one of its
+    /// statements, or we with all of them.
+    pub(super) fn of_a_batch(self) -> Self {
+        if matches!(self, Failure::TimedOut(_)) { SinkError::TooLarge(self.to_string()).into() } else { self }
+    }
+
     /// Decides what an error outside COMMIT means: the transaction is gone, so nothing was written.
     pub(super) fn into_sink_error(self) -> SinkError {
         self.log();

@@ -5,7 +5,7 @@
 //! | `server_version_num` | the facts of its [`Script`] |
 //! | `hang` | none; says so, and again when the client is gone |
 //! | `warn` | a WARNING, then done |
-//! | `fail SEVERITY SQLSTATE` | an error |
+//! | `fail SEVERITY SQLSTATE` | an error; behind `COMMIT; ` after COMMIT was done |
 //! | anything else | done |
 
 use std::{
@@ -180,6 +180,9 @@ fn answer(sql: &str, script: &Script) -> Vec<u8> {
     }
     if sql.contains("warn") && !sql.contains("SET") {
         answer.extend(error(b'N', "WARNING", "01000"));
+    }
+    if sql.starts_with("COMMIT; ") {
+        answer.extend(message(b'C', b"COMMIT\0"));
     }
     if let Some((_, how)) = sql.split_once("fail ") {
         let mut how = how.trim_end_matches('\0').split(' ');

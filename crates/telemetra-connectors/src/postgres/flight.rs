@@ -1,15 +1,13 @@
-//! Statements that travel together: all are sent before the first answer is awaited, so that a batch costs a few
+//! Statements that travel together: once BEGIN is answered all are sent before the next answer is awaited, so that a batch costs a few
 //! round trips however many statements it has. They are run in order; after one that fails the server skips the
 //! rest of the transaction.
 
 use std::pin::pin;
 
-use futures_util::{
-    TryStreamExt,
-    future::{join, join_all},
-};
+use futures_util::{TryStreamExt, future::join_all};
+use telemetra_engine::sink::SinkError;
 use tokio_postgres::{
-    Client, Row,
+    Client, Row, SimpleQueryMessage,
     error::SqlState,
     types::{ToSql, Type},
 };
@@ -67,7 +65,7 @@ impl<'a> Statement<'a> {
     }
 }
 
-/// Runs `begin` (a simple query, empty for none) and `statements` in order, in one flight.
+/// Runs `begin` (a simple query, empty for none), then `statements` in order, in one flight.
 ///
 /// # Errors
 /// The failure of the first statement that failed.
@@ -91,10 +89,11 @@ pub(super) async fn fly_until(
     begin: &str,
     statements: Vec<Statement<'_>>,
 ) -> Result<(Vec<Reply>, Option<Failure>), Failure> {
-    let sent = join_all(statements.into_iter().map(|statement| statement.run(client)));
-    let (begun, replies) =
-        if begin.is_empty() { (Ok(()), sent.await) } else { join(client.batch_execute(begin), sent).await };
-    begun?;
+    // Its answer is awaited: behind a BEGIN that failed each statement would commit by itself.
+    if !begin.is_empty() {
+        client.batch_execute(begin).await?;
+    }
+    let replies = join_all(statements.into_iter().map(|statement| statement.run(client))).await;
     let (replies, errors): (Vec<_>, Vec<_>) = replies.into_iter().partition(Result::is_ok);
     // After one that failed none succeeds.
     let replies = replies.into_iter().filter_map(Result::ok).collect();
@@ -112,4 +111,30 @@ pub(super) async fn fly_until(
 /// Its failure.
 pub(super) async fn one(client: &Client, statement: Statement<'_>) -> Result<Reply, Failure> {
     Ok(statement.run(client).await?)
+}
+
+/// Sends COMMIT with `question` behind it, in one message: the server answers the question from a transaction of its
+/// own, after the commit or the rollback. Returns whether a row came back.
+///
+/// # Errors
+/// The server's before COMMIT was answered; `InDoubt` after that: the error is then one of the question alone.
+pub(super) async fn commit_and_ask(client: &Client, question: &str) -> Result<bool, Failure> {
+    let mut answers = pin!(client.simple_query_raw(&format!("COMMIT; {question}")).await?);
+    let (mut is_answered, mut is_found) = (false, false);
+    loop {
+        match answers.try_next().await {
+            Ok(Some(SimpleQueryMessage::Row(_))) => is_found = true,
+            Ok(Some(SimpleQueryMessage::CommandComplete(_))) => is_answered = true,
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(is_found),
+            Err(error) if is_answered => {
+                let what = Failure::from(error);
+                return Err(SinkError::InDoubt(format!(
+                    "COMMIT was answered, but not what came of it: {what}"
+                ))
+                .into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }

@@ -6,7 +6,7 @@
 //! missed sign of life costs nothing but the lease.
 
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError},
     thread::JoinHandle,
     time::Duration,
 };
@@ -59,7 +59,14 @@ impl Link {
     /// # Errors
     /// Those of connecting, and of `work`.
     pub(super) fn with<T>(&self, work: impl FnOnce(&Session) -> Result<T, Failure>) -> Result<T, Failure> {
-        let mut held = self.lock();
+        self.within(&mut self.lock(), work)
+    }
+
+    fn within<T>(
+        &self,
+        held: &mut Option<Session>,
+        work: impl FnOnce(&Session) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let session = match held.take().filter(|session| !session.is_closed()) {
             Some(session) => session,
             None => Session::open(&self.address, &self.application)?,
@@ -140,14 +147,17 @@ impl Drop for Pulse {
 
 fn beat(link: &Link, job: &str, epoch: i64) {
     // A batch that is being written renews the lease itself.
-    if link.session.try_lock().is_err() {
-        return;
-    }
+    let mut held = match link.session.try_lock() {
+        Ok(held) => held,
+        Err(TryLockError::Poisoned(held)) => held.into_inner(),
+        Err(TryLockError::WouldBlock) => return,
+    };
     let sql = format!("UPDATE telemetra.job SET {HOLDS} WHERE job = $1 AND epoch = $2");
-    let renewed = link.with(|session| {
+    let renewed = link.within(&mut held, |session| {
         let statement = Statement::new(&sql).text(&job).int(&epoch);
         session.run(BEAT_LIMIT, async |client| one(client, statement).await)
     });
+    // Still under the lock, or this would hide what a batch has learned since.
     match renewed {
         Ok(reply) if reply.affected == 1 => {}
         Ok(_) => link.notice(Some(Noticed::Overtaken(format!("job {job} is no longer at epoch {epoch}")))),

@@ -42,22 +42,25 @@ pub fn open_reader(address: &Address) -> Result<StoreReader, SinkError> {
         let text = format!("there is no store at {}; `run` or `migrate` makes one", address.shown());
         return Err(SinkError::Halt(text));
     }
-    let session = reader.begin().map_err(Failure::into_sink_error)?;
+    let session = reader.begin(SHORT_LIMIT).map_err(Failure::into_sink_error)?;
     session.run(SHORT_LIMIT, migrate::check).map_err(Failure::into_sink_error)?;
     Ok(StoreReader::new(reader))
 }
 
 impl PgReader {
-    /// A connection with the transaction begun; one that was lost meanwhile is opened anew.
-    fn begin(&mut self) -> Result<Session, Failure> {
+    /// A connection with the transaction begun, each statement of which may take `limit`; a connection that was
+    /// lost meanwhile is opened anew.
+    fn begin(&mut self, limit: Duration) -> Result<Session, Failure> {
+        // The session's own limit is that of a batch, and an audit reads whole tables.
+        let begin = format!("{BEGIN}; SET LOCAL statement_timeout = {}", limit.as_millis());
         if let Some(session) = self.session.take()
             && !session.is_closed()
-            && execute(&session, BEGIN).is_ok()
+            && execute(&session, &begin).is_ok()
         {
             return Ok(session);
         }
         let session = Session::open_read_only(&self.address, NAME)?;
-        execute(&session, BEGIN)?;
+        execute(&session, &begin)?;
         Ok(session)
     }
 }
@@ -74,7 +77,7 @@ impl Readable for PgReader {
         limit: Duration,
         read: &mut dyn FnMut(&mut dyn Snapshot) -> Result<(), SinkError>,
     ) -> Result<(), SinkError> {
-        let session = self.begin().map_err(Failure::into_sink_error)?;
+        let session = self.begin(limit).map_err(Failure::into_sink_error)?;
         read(&mut PgSnapshot::within(&session).with_limit(limit))?;
         if execute(&session, "COMMIT").is_ok() {
             self.session = Some(session);

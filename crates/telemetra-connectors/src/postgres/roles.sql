@@ -28,7 +28,6 @@ ALTER ROLE telemetra_read IN DATABASE {database} SET default_transaction_read_on
 ALTER ROLE telemetra_read IN DATABASE {database} SET statement_timeout = '5s';
 
 GRANT CONNECT ON DATABASE {database} TO telemetra_migrate, telemetra_ingest, telemetra_read;
-GRANT TEMPORARY ON DATABASE {database} TO telemetra_ingest;
 CREATE SCHEMA IF NOT EXISTS {schema};
 CREATE SCHEMA IF NOT EXISTS {ledger};
 GRANT USAGE, CREATE ON SCHEMA {schema}, {ledger} TO telemetra_migrate;

@@ -3,7 +3,7 @@
 //! Statements, not start-up options: a pooler passes them on. All that a batch relies on is set here, whatever the
 //! role or the database has as its default.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
@@ -19,13 +19,17 @@ const VERSION_MIN: i32 = 13_00_00;
 const FACTS: &str = "SELECT current_setting('server_version_num'), current_setting('server_version'), \
      current_setting('server_encoding'), pg_is_in_recovery(), current_setting('transaction_read_only'), \
      pg_backend_pid(), (SELECT (extract(epoch FROM backend_start) * 1000000)::bigint FROM pg_stat_activity \
-     WHERE pid = pg_backend_pid())";
+     WHERE pid = pg_backend_pid()), concat_ws(' and ', \
+     CASE current_setting('fsync') WHEN 'off' THEN 'fsync' END, \
+     CASE current_setting('full_page_writes') WHEN 'off' THEN 'full_page_writes' END)";
 
-/// For every session. Warnings must come through: one at COMMIT means that its outcome is not known.
+/// For every session. Warnings must come through: one at COMMIT means that its outcome is not known. What was
+/// committed must outlive a crash of the server: `off` is not heeded, any other `synchronous_commit` is.
 const EVERY: &str = "SET client_min_messages = warning; SET standard_conforming_strings = on; \
      SET DateStyle = ISO; SET TimeZone = 'UTC'; SET bytea_output = hex; \
      SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off; \
-     SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '10s'; SET statement_timeout = '30s'";
+     SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '10s'; SET statement_timeout = '30s'; \
+     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// That the server, too, notices when we are gone. Not every system knows all of them.
 const LIVENESS: &str = "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; \
@@ -33,6 +37,9 @@ const LIVENESS: &str = "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interva
 
 /// A statement whose client is gone ends; from version 14 on.
 const CHECK_INTERVAL: (i32, &str) = (14_00_00, "SET client_connection_check_interval = '5s'");
+
+/// That the server's settings do not keep what is committed has been said.
+static WARNED: Once = Once::new();
 
 /// What is known of the server and of the process that serves the session there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +72,15 @@ pub(super) async fn set_up(
     });
     let row = row.ok_or_else(|| Failure::Away(format!("{place} said nothing of itself")))?;
     let facts = judged(row, address.target, purpose, place)?;
+    // Once in a process: a run connects again and again.
+    let off = row.try_get(7).ok().flatten().filter(|off| purpose == Purpose::Write && !off.is_empty());
+    if let Some(off) = off {
+        WARNED.call_once(|| {
+            tracing::warn!(
+                "{place} runs with {off} off: a crash of its machine may lose or damage what was committed; turn it on"
+            );
+        });
+    }
     client.batch_execute(EVERY).await.map_err(failed)?;
     for (version, statement) in [(0, LIVENESS), CHECK_INTERVAL] {
         if facts.version_num < version {

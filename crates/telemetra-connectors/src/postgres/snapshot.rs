@@ -18,15 +18,13 @@ use tokio_postgres::{
     types::{FromSql, Kind, ToSql, Type},
 };
 
-use super::{failure::Failure, session::Session};
+use super::{failure::Failure, session::Session, values::EPOCH_MS};
 use crate::ledger::{Arg, Cell, Row, Snapshot, instant::YEARS_MS};
 
 /// Longest wait for an answer, unless another limit is given.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// Rows taken off the connection at once.
 const PIECE_ROWS: usize = 1_000;
-/// Milliseconds from the Unix epoch to that of PostgreSQL, 2000-01-01.
-const EPOCH_MS: i64 = 946_684_800_000;
 /// What is said of a `timestamp`.
 const NO_ZONE: &str = "has no zone; `telemetra migrate` gives it one";
 

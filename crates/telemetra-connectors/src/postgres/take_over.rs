@@ -11,13 +11,13 @@ use telemetra_engine::{
     sink::{Recovered, SinkError},
     source::Input,
 };
-use tokio_postgres::{Client, SimpleQueryMessage, error::SqlState};
+use tokio_postgres::{Client, error::SqlState};
 
 use super::{
     Job,
-    commit::{BEGIN_ASKING, lock_or_not},
+    commit::{BEGIN_ASKING, COMMIT_LIMIT, FLIGHT_LIMIT, lock_or_not},
     failure::Failure,
-    flight::{Reply, Statement, fly, one},
+    flight::{Reply, Statement, commit_and_ask, fly, one},
     link::HOLDS,
     migrate,
     session::Session,
@@ -26,16 +26,24 @@ use super::{
 };
 use crate::ledger::recover;
 
+/// What a batch may take at most, seconds.
+const BATCH_SECONDS_MAX: i64 = FLIGHT_LIMIT.as_secs().cast_signed() + COMMIT_LIMIT.as_secs().cast_signed();
 /// Longest wait for one question.
 const ASK_LIMIT: Duration = Duration::from_secs(15);
 /// Tries to get the lock of the job row from a backend that was ended.
 const LOCK_TRIES: u32 = 3;
 
-/// Who holds the job, as its row says.
+/// Who holds the job, as its row says, and whether its backend is at work: in a statement of a transaction that is
+/// younger than `$2` seconds, or between two statements. Who may not see that of another role's backend sees NULL, and
+/// then it is not.
 const HOLDER: &str = "SELECT holder, holder_pid, lease_until > clock_timestamp(),
         EXISTS (SELECT 1 FROM pg_stat_get_activity(holder_pid) a
             WHERE a.backend_start IS NULL OR a.backend_start = holder_backend_start),
-        system_identifier, timeline, holder_pid = pg_backend_pid()
+        holder_pid = pg_backend_pid(),
+        EXISTS (SELECT 1 FROM pg_stat_get_activity(holder_pid) a
+            WHERE a.backend_start = holder_backend_start AND CASE a.state
+                WHEN 'active' THEN coalesce(a.xact_start, a.query_start) > clock_timestamp() - $2 * interval '1 s'
+                ELSE a.state_change > clock_timestamp() - interval '1 s' END)
     FROM telemetra.job WHERE job = $1";
 
 /// See [`telemetra_engine::sink::Sink::take_over`].
@@ -47,11 +55,16 @@ pub(super) fn take_over(
     meaning: &str,
     now_ms: i64,
 ) -> Result<Recovered, Failure> {
+    // Without the lock first: who stands by asks every second, and must not hold up the one who writes.
+    check_holder(session, job, instance)?;
     lock_job(session, job)?;
+    // To read where a job stands may take longer than to ask for its lock.
+    let longer = "SET LOCAL statement_timeout = '30s'";
+    session.run(ASK_LIMIT, async |client| Ok(client.batch_execute(longer).await?))?;
     session.run(ASK_LIMIT, migrate::check)?;
     claim_tables(session, job, Ms(now_ms))?;
     let cluster = session.run(ASK_LIMIT, async |client| Cluster::of(client).await)?;
-    check_holder(session, job, instance, &cluster)?;
+    check_holder(session, job, instance)?;
     let stored = recover::stands(&mut PgSnapshot::within(session), &job.name, job.pipeline, inputs)?;
     let epoch = stored.as_ref().map_or(0, |stored| stored.epoch) + 1;
     if stored.is_none() {
@@ -84,20 +97,30 @@ fn lock_job(session: &Session, job: &Job) -> Result<(), Failure> {
     Err(SinkError::Busy(text).into())
 }
 
-/// Ends the backend of a holder whose lease has run out; who is within its lease is left to finish.
+/// Ends the backend of a holder whose lease has run out; who is within its lease or at work is left to finish.
 fn evict(session: &Session, job: &Job) -> Result<(), Failure> {
-    let reply =
-        session.run(ASK_LIMIT, async |client| one(client, Statement::new(HOLDER).text(&job.name)).await)?;
+    let reply = session.run(ASK_LIMIT, async |client| {
+        one(client, Statement::new(HOLDER).text(&job.name).int(&BATCH_SECONDS_MAX)).await
+    })?;
     let Some(row) = reply.rows.first() else { return Ok(()) };
     let (holder, is_within_lease): (String, Option<bool>) = (row.try_get(0)?, row.try_get(2)?);
-    if is_within_lease == Some(true) {
+    if is_within_lease == Some(true) || row.try_get(5)? {
         return Err(busy(job, &holder, "and is writing a batch"));
     }
     let sql = "SELECT pg_terminate_backend(j.holder_pid) FROM telemetra.job j
         WHERE j.job = $1 AND EXISTS (SELECT 1 FROM pg_stat_get_activity(j.holder_pid) a
             WHERE a.backend_start = j.holder_backend_start)";
-    session.run(ASK_LIMIT, async |client| one(client, Statement::new(sql).text(&job.name)).await)?;
-    tracing::warn!(job = job.name, holder, "the frozen holder of the job was ended: its lease had run out");
+    let ended =
+        session.run(ASK_LIMIT, async |client| one(client, Statement::new(sql).text(&job.name)).await)?;
+    if let Some(row) = ended.rows.first()
+        && row.try_get(0)?
+    {
+        tracing::warn!(
+            job = job.name,
+            holder,
+            "the frozen holder of the job was ended: its lease had run out"
+        );
+    }
     Ok(())
 }
 
@@ -110,13 +133,13 @@ fn busy(job: &Job, holder: &str, how: &str) -> Failure {
 }
 
 /// The row's holder must be gone, frozen, or this very process.
-fn check_holder(session: &Session, job: &Job, instance: &str, cluster: &Cluster) -> Result<(), Failure> {
-    let reply =
-        session.run(ASK_LIMIT, async |client| one(client, Statement::new(HOLDER).text(&job.name)).await)?;
+fn check_holder(session: &Session, job: &Job, instance: &str) -> Result<(), Failure> {
+    let reply = session.run(ASK_LIMIT, async |client| {
+        one(client, Statement::new(HOLDER).text(&job.name).int(&BATCH_SECONDS_MAX)).await
+    })?;
     let Some(row) = reply.rows.first() else { return Ok(()) };
-    cluster.check(job, row.try_get(4)?, row.try_get(5)?)?;
     let (holder, is_within_lease): (String, Option<bool>) = (row.try_get(0)?, row.try_get(2)?);
-    let (is_there, is_this_backend): (bool, Option<bool>) = (row.try_get(3)?, row.try_get(6)?);
+    let (is_there, is_this_backend): (bool, Option<bool>) = (row.try_get(3)?, row.try_get(4)?);
     let is_ours = holder == instance || is_this_backend == Some(true);
     if is_there && !is_ours && is_within_lease == Some(true) {
         return Err(busy(job, &holder, "now"));
@@ -124,7 +147,8 @@ fn check_holder(session: &Session, job: &Job, instance: &str, cluster: &Cluster)
     Ok(())
 }
 
-/// Which server this is: its data directory's number, and how many times it was promoted.
+/// Which server this is: its data directory's number, and how many times it was promoted. Written down for people:
+/// a row that is read from a server is never of a later timeline than that server.
 struct Cluster {
     identifier: Option<i64>,
     timeline: Option<i64>,
@@ -133,27 +157,18 @@ struct Cluster {
 impl Cluster {
     async fn of(client: &Client) -> Result<Self, Failure> {
         let allowed = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')
-            AND has_function_privilege('pg_control_checkpoint()', 'EXECUTE')";
+            AND has_function_privilege('pg_current_wal_lsn()', 'EXECUTE')
+            AND has_function_privilege('pg_walfile_name(pg_lsn)', 'EXECUTE')";
         let allowed: bool = one(client, Statement::new(allowed)).await?.rows[0].try_get(0)?;
         if !allowed {
             return Ok(Self { identifier: None, timeline: None });
         }
-        let sql = "SELECT s.system_identifier, c.timeline_id::bigint FROM pg_control_system() s, pg_control_checkpoint() c";
+        // The last checkpoint may be older than the promotion.
+        let sql = "SELECT system_identifier,
+                ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint
+            FROM pg_control_system()";
         let reply = one(client, Statement::new(sql)).await?;
         Ok(Self { identifier: reply.rows[0].try_get(0)?, timeline: reply.rows[0].try_get(1)? })
-    }
-
-    /// A server that was left behind by a fail-over must not be written to.
-    fn check(&self, job: &Job, identifier: Option<i64>, timeline: Option<i32>) -> Result<(), Failure> {
-        let (Some(now), Some(before)) = (self.timeline, timeline.map(i64::from)) else { return Ok(()) };
-        if self.identifier == identifier && now < before {
-            return Err(Failure::halt(format!(
-                "this server is on timeline {now}, job {} was last written on timeline {before}: it was left behind \
-                 by a fail-over; name the present primary in --store",
-                job.name
-            )));
-        }
-        Ok(())
     }
 }
 
@@ -230,16 +245,16 @@ fn hold(
              system_identifier = $5, timeline = $6, {HOLDS}
          WHERE job = $1 AND epoch = $2 - 1"
     );
-    let commit = format!(
-        "COMMIT; SELECT 1 FROM telemetra.job WHERE job = '{}' AND epoch = {epoch} AND holder_pid = pg_backend_pid()",
+    let question = format!(
+        "SELECT 1 FROM telemetra.job WHERE job = '{}' AND epoch = {epoch} AND holder_pid = pg_backend_pid()",
         job.name
     );
-    let (updated, answers): (Reply, Vec<SimpleQueryMessage>) = session.run(ASK_LIMIT, async |client| {
+    let updated: Reply = session.run(ASK_LIMIT, async |client| {
         let statement = Statement::new(&sql).text(&job.name).int(&number).text(&instance).instant(&now);
-        let updated = one(client, statement.int(&cluster.identifier).int(&cluster.timeline)).await?;
-        Ok((updated, client.simple_query(&commit).await?))
+        one(client, statement.int(&cluster.identifier).int(&cluster.timeline)).await
     })?;
-    if updated.affected == 1 && answers.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(_))) {
+    let ask = async |client: &Client| commit_and_ask(client, &question).await;
+    if updated.affected == 1 && session.run_uncancelled(COMMIT_LIMIT, ask)? {
         return Ok(());
     }
     Err(SinkError::NotApplied(format!("taking job {} over was rolled back", job.name)).into())

@@ -7,7 +7,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, private::Byte
 use super::failure::Failure;
 
 /// Milliseconds from the Unix epoch to PostgreSQL's, 2000-01-01.
-const EPOCH_MS: i64 = 946_684_800_000;
+pub(super) const EPOCH_MS: i64 = 946_684_800_000;
 
 /// An instant, milliseconds since the Unix epoch, as `timestamptz`: on the wire microseconds since 2000-01-01
 /// (PostgreSQL documentation, "Date/Time Types"; `src/include/datatype/timestamp.h`).

@@ -181,7 +181,7 @@ pub fn drive(
             // A failing store must not keep the process from leaving: what is not committed is read again.
             Err(JobError::Retry(cause) | JobError::Busy(cause)) if is_stopping => {
                 tracing::warn!(
-                    "the last batch was not written: {cause}; nothing is lost, the next start makes it"
+                    "the last batch may not have been written: {cause}; nothing is lost, the next start makes it"
                 );
                 meter.publish(work, State::Ended);
                 return Ending::Stopped;

@@ -53,6 +53,8 @@ fn what_is_ours_to_say_is_judged_without_a_server() {
     let refused = || Failure::Refused("the password is wrong".into());
     assert!(matches!(away().into_sink_error(), SinkError::NotApplied(_)));
     assert!(matches!(late().into_sink_error(), SinkError::NotApplied(_)));
+    assert!(matches!(late().of_a_batch().into_sink_error(), SinkError::TooLarge(_)), "it is planned smaller");
+    assert!(matches!(away().of_a_batch().into_sink_error(), SinkError::NotApplied(_)));
     assert!(matches!(refused().into_sink_error(), SinkError::NotApplied(_)), "a run that has begun goes on");
     assert!(matches!(refused().at_first_start(), SinkError::Halt(_)), "a user is told at once");
     assert!(matches!(away().at_first_start(), SinkError::NotApplied(_)));

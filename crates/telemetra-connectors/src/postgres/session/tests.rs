@@ -3,7 +3,10 @@
 use tokio_postgres::error::SqlState;
 
 use super::*;
-use crate::postgres::fake::{Event, Fake, PID, Script};
+use crate::postgres::{
+    fake::{Event, Fake, PID, Script},
+    flight::commit_and_ask,
+};
 
 /// Enough for what never hangs.
 const LONG: Duration = Duration::from_secs(30);
@@ -161,4 +164,20 @@ fn errors_are_told_with_their_host_and_judged_at_commit_by_what_the_server_said(
         SinkError::InDoubt(_)
     ));
     assert!(matches!(execute(&session, SHORT, "x").expect_err("closed").at_commit(7), SinkError::InDoubt(_)));
+}
+
+#[test]
+fn an_error_behind_an_answered_commit_is_one_of_the_question_alone() {
+    use telemetra_engine::sink::SinkError;
+    let (_fake, session) = open(Script::default());
+    let session = session.expect("it connects");
+    let ask = |question: &str| session.run(LONG, async |client| commit_and_ask(client, question).await);
+    assert!(!ask("nothing").expect("it answers"), "no row");
+    assert!(ask("server_version_num").expect("it answers"), "a row");
+    for how in ["ERROR 55P03", "ERROR 57014", "ERROR 40001", "FATAL 57P01"] {
+        match ask(&format!("fail {how}")).expect_err("it fails").at_commit(7) {
+            SinkError::InDoubt(text) => assert!(text.contains("COMMIT was answered"), "{text}"),
+            other => panic!("{how}: {other:?}"),
+        }
+    }
 }

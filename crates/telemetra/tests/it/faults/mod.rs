@@ -31,6 +31,9 @@ use telemetra_services::postgres::Setup;
 
 use self::{kinds::Kind, report::Report, round::Round, world::World};
 
+/// Longest time in which an instance must be ready again after a `kill -9`, in long runs; measured are fractions of a
+/// second, and what this is to find is a wait for a lease or a time limit.
+const RESTART_MAX: Duration = Duration::from_secs(20);
 /// Rounds after which every kind must have happened.
 const ROUNDS_MAX: usize = 30;
 
@@ -101,6 +104,10 @@ fn direct(kinds: &[Kind], minutes: Option<f64>, seed: u64) {
     let ran = director.run();
     println!("{}", director.report);
     ran.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    if let Some(restart) = director.report.restart_max().filter(|_| minutes.is_some()) {
+        println!("verdict: ready again {restart:.3?} after a kill -9 at most, {RESTART_MAX:?} allowed");
+        assert!(restart <= RESTART_MAX, "seed {seed}: a restart took {restart:?} to readiness");
+    }
     for kind in kinds {
         assert!(director.report.happened(*kind) > 0, "{kind:?} never happened");
     }

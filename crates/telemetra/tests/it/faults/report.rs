@@ -1,4 +1,5 @@
-//! What the rounds came to, for people: counts, and how long it took to go on. Times are told, never judged.
+//! What the rounds came to, for people: counts, and how long it took to go on. Times are told; one is judged,
+//! generously and in long runs only: that a restart is ready again.
 
 use std::{
     collections::BTreeMap,
@@ -99,6 +100,11 @@ impl Report {
         self.restarted_to_epoch.push(seen[first].at - ran.spawned_at);
         self.restarted_to_ready.push(ready_at - ran.spawned_at);
         self.replayed.push(ready_at.saturating_duration_since(seen[first].at));
+    }
+
+    /// Longest time from the start of a process, after a `kill -9`, to readiness.
+    pub(super) fn restart_max(&self) -> Option<Duration> {
+        self.restarted_to_ready.iter().max().copied()
     }
 
     /// How often it has happened.

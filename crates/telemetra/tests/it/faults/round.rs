@@ -131,6 +131,14 @@ impl<'a> Round<'a> {
         self.faults.push(Suffered { kind, at: Instant::now(), epoch, batch, hits_holder, others_wait });
     }
 
+    /// Strikes out the fault that was written down last, at the moment at which it was to happen, unless it did.
+    pub(super) fn or_not_suffered(&mut self, has_happened: bool) -> bool {
+        if !has_happened {
+            self.faults.pop();
+        }
+        has_happened
+    }
+
     /// Kills an instance; another is started in its place, sooner or later.
     pub(super) fn kill(&mut self, slot: usize) {
         let pause = if self.rng.random_bool(0.5) { 0 } else { RESTART_PAUSE_MAX_MS };

@@ -33,7 +33,8 @@ impl Round<'_> {
             Kind::ServerCrash => self.crash_server(),
             Kind::KilledBackends => {
                 self.suffered(kind, true);
-                Ok(self.world.server.kill_backends(Some("telemetra chat")) > 0)
+                let has_happened = self.world.server.kill_backends(Some("telemetra chat")) > 0;
+                Ok(self.or_not_suffered(has_happened))
             }
             Kind::Reset => {
                 self.suffered(kind, true);
@@ -174,6 +175,7 @@ impl Round<'_> {
         self.slots[holder].proxy.by_dice(seed, &[(fault, 0.3)]);
         let passed = self.pass(pause);
         self.slots[holder].proxy.heal();
-        passed.map(|_| self.slots[holder].proxy.happened(fault) > before)
+        let has_happened = self.slots[holder].proxy.happened(fault) > before;
+        passed.map(|_| self.or_not_suffered(has_happened))
     }
 }

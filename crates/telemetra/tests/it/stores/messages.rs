@@ -152,8 +152,7 @@ fn a_server_that_takes_no_writes() {
     let name: String = client.query_one("SELECT current_database()::text", &[]).expect("a name").get(0);
     let sql = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
     client.batch_execute(&sql).expect("a setting");
-    let words =
-        "takes no writes: default_transaction_read_only is on, for the server, the database or the role; name a";
+    let words = "takes no writes: default_transaction_read_only is on, for the server, the database or the role; name a";
     let expected = Expected { looks: (0, "no job has run here yet"), ..Expected::alike(words, None) };
     check(&database.address(), &expected);
 }

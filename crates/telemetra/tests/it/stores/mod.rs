@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `story` | three batches in which everything happens that the law speaks of |
 //! | `commit`, `instances`, `audit`, `shown` | the contract, a file for each promise |
+//! | `server` | what only a server can do to a job |
 //! | `same` | both stores hold the same and answer alike |
 //! | `commerce` | the same for rows that are unique by an id |
 //! | `tls` | whom a connection to PostgreSQL trusts |
@@ -18,6 +19,7 @@ mod commit;
 mod instances;
 mod messages;
 mod same;
+mod server;
 mod shown;
 mod story;
 mod tls;
