@@ -41,6 +41,7 @@ pub(super) async fn check(client: &Client) -> Result<(), Failure> {
     let oids: Vec<u32> = relations.iter().map(|row| row.get(0)).collect();
     let mut held = held(client, &oids).await?;
     let keys = keys(client, &oids).await?;
+    let late = deferrable_keys(client, &oids).await?;
     let mut faults = Vec::new();
     for table in tables {
         let is_it =
@@ -57,6 +58,8 @@ pub(super) async fn check(client: &Client) -> Result<(), Failure> {
         }
         let differences = differences(&table, &held.remove(&oid).unwrap_or_default());
         faults.extend(differences.into_iter().map(|fault| format!("table {shown}: {fault}")));
+        let deferrable = late.iter().filter(|key| key.oid == oid && is_same_key(&key.columns, &table.key));
+        faults.extend(deferrable.map(|key| format!("table {shown}: {}", key.fault())));
         if !keys.iter().any(|(of, key)| *of == oid && is_same_key(key, &table.key)) {
             faults.push(format!("table {shown}: no unique key ({})", table.key.join(", ")));
         }
@@ -90,6 +93,55 @@ pub(super) async fn held(client: &Client, oids: &[u32]) -> Result<HashMap<u32, V
 /// Whether `ON CONFLICT (key)` finds an index to go by.
 pub(super) async fn has_key(client: &Client, oid: u32, key: &[&str]) -> Result<bool, Failure> {
     Ok(keys(client, &[oid]).await?.iter().any(|(_, found)| is_same_key(found, key)))
+}
+
+/// A unique constraint that is judged late. `ON CONFLICT` takes it for the key by its columns, even where another key
+/// stands beside it, and then refuses the statement.
+#[derive(Clone, Debug)]
+pub(super) struct DeferrableKey {
+    oid: u32,
+    columns: Vec<String>,
+    name: String,
+    /// SQL that takes it away.
+    pub(super) drop: String,
+}
+
+impl DeferrableKey {
+    /// What is wrong with it.
+    pub(super) fn fault(&self) -> String {
+        format!(
+            "unique constraint {} ({}) is DEFERRABLE, and ON CONFLICT takes none that is",
+            self.name,
+            self.columns.join(", ")
+        )
+    }
+}
+
+/// Deferrable unique constraints over just the columns of `key`.
+pub(super) async fn deferrable(
+    client: &Client,
+    oid: u32,
+    key: &[&str],
+) -> Result<Vec<DeferrableKey>, Failure> {
+    let mut late = deferrable_keys(client, &[oid]).await?;
+    late.retain(|found| is_same_key(&found.columns, key));
+    Ok(late)
+}
+
+async fn deferrable_keys(client: &Client, oids: &[u32]) -> Result<Vec<DeferrableKey>, Failure> {
+    let sql = "SELECT i.indrelid, ARRAY(SELECT a.attname::text FROM unnest(i.indkey[0:i.indnkeyatts - 1]) k
+                                        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k),
+                      c.conname::text, format('ALTER TABLE %s DROP CONSTRAINT %I', i.indrelid::regclass, c.conname)
+               FROM pg_index i JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid
+               WHERE i.indrelid = ANY ($1) AND i.indisunique AND NOT i.indimmediate AND c.contype IN ('p', 'u')
+               ORDER BY i.indexrelid";
+    let key = |row: &Row| DeferrableKey {
+        oid: row.get(0),
+        columns: row.get(1),
+        name: row.get(2),
+        drop: row.get(3),
+    };
+    Ok(client.query(sql, &[&oids]).await?.iter().map(key).collect())
 }
 
 /// Keys of relations that `ON CONFLICT` can go by: unique at once and over all rows.

@@ -66,6 +66,8 @@ const POOLER: &str = "connect to the server itself, or let the pooler keep one s
 const REPORT: &str = "nothing was written; the server's log has the whole error";
 const VALUE: &str =
     "a value does not fit its column; nothing was written; log_level debug shows the server's words";
+const SEQUENCE: &str = "the sequence has no more values and nothing was written; raise or remove its bound: \
+                        ALTER SEQUENCE … NO MAXVALUE";
 const RULE: &str = "nothing was written; drop the rule from the table, or correct the rows it speaks of";
 const CORRUPT: &str = "the server found its files damaged; restore them before anything is written";
 
@@ -77,6 +79,7 @@ const POLICY: &[(&str, Verdict, &str)] = &[
     ("08", Retry, ""),
     // "cached plan must not change result type": the tables were altered beneath a prepared statement.
     ("0A000", Retry, ""),
+    ("2200H", Halt, SEQUENCE),
     ("22", Halt, VALUE),
     ("23", Halt, RULE),
     // Not inside a transaction that can go on; the ones that pass by themselves first.
@@ -240,8 +243,12 @@ impl fmt::Display for Answer {
 /// The server's sentence with the names it gives and its SQLSTATE; without what may have stood in a row.
 pub(super) fn said(db: &DbError) -> String {
     let code = db.code().code();
-    // Messages of class 22 quote the value: `invalid input syntax for type integer: "…"`.
-    let message = if code.starts_with("22") { "a value was refused".into() } else { one_line(db.message()) };
+    // Messages of class 22 quote the value: `invalid input syntax for type integer: "…"`; 2200H has the sequence's name.
+    let message = if code.starts_with("22") && code != "2200H" {
+        "a value was refused".into()
+    } else {
+        one_line(db.message())
+    };
     let named = [
         ("table", db.table()),
         ("column", db.column()),

@@ -60,6 +60,24 @@ pub fn migrate(address: &Address, adopt_timezone: &str) -> Result<Migrated, Sink
     work().map_err(Failure::at_first_start)
 }
 
+/// Looks whether the server knows a zone for [`migrate`]; returns what is wrong with the setting, `None` if nothing is.
+///
+/// # Errors
+/// Those of [`migrate`] on a server that cannot be reached or does not let us in.
+pub fn zone_fault(address: &Address, adopt_timezone: &str) -> Result<Option<String>, SinkError> {
+    if adopt_timezone.eq_ignore_ascii_case("utc") {
+        return Ok(None);
+    }
+    let work = || {
+        let session = Session::open(address, "telemetra migrate")?;
+        session.run(ENSURE_LIMIT, async |client| {
+            let known = adopt::known_zone(client, adopt_timezone).await?;
+            Ok(known.is_none().then(|| adopt::unknown_zone(adopt_timezone)))
+        })
+    };
+    work().map_err(Failure::at_first_start)
+}
+
 /// Makes the tables in a database that has none of ours, demands that they are as they must be otherwise.
 ///
 /// # Errors

@@ -68,7 +68,7 @@ use crate::ledger::Pipeline;
 pub use self::{
     address::{Address, AddressFault, ChannelBinding, Host, PORT, Parts, SslMode, Target},
     foresee::foresee,
-    migrate::{Migrated, migrate},
+    migrate::{Migrated, migrate, zone_fault},
     quarantine::open_quarantine,
     reader::open_reader,
     roles::roles_sql,

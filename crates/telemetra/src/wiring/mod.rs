@@ -213,6 +213,17 @@ pub fn migrate(settings: &Settings, adopt_timezone: &str) -> anyhow::Result<Vec<
     }
 }
 
+/// What is wrong with the zone for [`migrate`]; `None` if nothing is, or nobody needs it.
+///
+/// # Errors
+/// When the store cannot be asked.
+pub fn zone_fault(settings: &Settings, adopt_timezone: &str) -> anyhow::Result<Option<String>> {
+    match &settings.store.place {
+        Place::Sqlite(_) => Ok(None),
+        Place::Postgres(address) => postgres::zone_fault(address, adopt_timezone).map_err(told),
+    }
+}
+
 /// SQL that makes least-privilege roles for the store.
 ///
 /// # Errors

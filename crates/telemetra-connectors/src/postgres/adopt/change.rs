@@ -23,7 +23,12 @@ pub(super) async fn change(
     let mut actions = plan.actions.clone();
     let has_null = |name: &String| counted.nulls.iter().any(|(null, _)| null == name);
     let tightened = plan.tightened.iter().filter(|name| !has_null(name));
-    actions.extend(tightened.map(|name| format!("ALTER COLUMN {} SET NOT NULL", ident(name))));
+    for name in tightened {
+        actions.push(format!("ALTER COLUMN {} SET NOT NULL", ident(name)));
+        if let Some(value) = omitted(old, name) {
+            actions.push(format!("ALTER COLUMN {} SET DEFAULT {value}", ident(name)));
+        }
+    }
     if old.table.name == "chat_summary_minute" {
         // Before the rows are written anew, so that they are written with room.
         for leaf in old.leaves().filter(|leaf| !leaf.has_fillfactor) {
@@ -50,6 +55,24 @@ pub(super) async fn change(
         )));
     }
     Ok(())
+}
+
+/// The default of a column that could be left out before and may not be NULL now, so that the old job can go on
+/// leaving it out. Columns that say what a row is about have none.
+fn omitted(old: &Old, name: &str) -> Option<&'static str> {
+    let has_default = old.column(name).is_some_and(|held| held.has_default);
+    let column = old.table.columns.iter().find(|column| column.name == name)?;
+    if has_default || old.table.key.contains(&name) {
+        return None;
+    }
+    match column.type_name.as_str() {
+        "bigint" | "double precision" => Some("0"),
+        "boolean" => Some("false"),
+        "text" => Some("''"),
+        "text[]" | "jsonb" => Some("'{}'"),
+        _ if matches!(name, "processed_at" | "detected_at") => Some("now()"),
+        _ => None,
+    }
 }
 
 async fn add_key(client: &Client, old: &Old) -> Result<(), Failure> {

@@ -21,6 +21,8 @@ pub(super) struct Old {
     pub(super) tree: Vec<Node>,
     /// Whether its rows can be read by this role.
     pub(super) is_readable: bool,
+    /// The role that migrates.
+    pub(super) role: String,
 }
 
 /// A column of it.
@@ -75,8 +77,8 @@ pub(super) struct Node {
 impl Old {
     /// Reads what the catalog holds about a table.
     pub(super) async fn look(client: &Client, table: Table, taken: &Taken) -> Result<Self, Failure> {
-        let sql = "SELECT has_table_privilege($1::oid, 'SELECT')";
-        let is_readable = client.query_one(sql, &[&taken.oid]).await?.get(0);
+        let sql = "SELECT has_table_privilege($1::oid, 'SELECT'), current_user::text";
+        let row = client.query_one(sql, &[&taken.oid]).await?;
         let shown = taken.shown.trim_start_matches("table ").to_owned();
         Ok(Self {
             table,
@@ -86,7 +88,8 @@ impl Old {
             shown,
             columns: old_columns(client, taken.oid).await?,
             tree: tree(client, taken.oid).await?,
-            is_readable,
+            is_readable: row.get(0),
+            role: row.get(1),
         })
     }
 

@@ -99,7 +99,9 @@ pub(super) async fn adopt(
     version: usize,
     mut obstacles: Vec<Obstacle>,
 ) -> Result<Adopted, Failure> {
-    let zone = known_zone(client, zone).await?;
+    let Some(zone) = known_zone(client, zone).await? else {
+        return Err(Failure::halt(unknown_zone(zone)));
+    };
     client.batch_execute(&format!("SET LOCAL lock_timeout = '{LOCK_WAIT}'")).await?;
     let mut olds = Vec::new();
     for taken in taken(client, version).await? {
@@ -142,18 +144,20 @@ pub(super) async fn adopt(
 
 /// The zone as the server spells it. Abbreviations and offsets are refused: an offset's sign means the opposite of
 /// what people think in PostgreSQL.
-async fn known_zone(client: &Client, zone: &str) -> Result<String, Failure> {
+pub(super) async fn known_zone(client: &Client, zone: &str) -> Result<Option<String>, Failure> {
     if zone.eq_ignore_ascii_case("utc") {
-        return Ok("UTC".into());
+        return Ok(Some("UTC".into()));
     }
     let sql = "SELECT name FROM pg_timezone_names WHERE lower(name) = lower($1) LIMIT 1";
-    match client.query_opt(sql, &[&zone]).await? {
-        Some(row) => Ok(row.get(0)),
-        None => Err(Failure::halt(format!(
-            "PostgreSQL knows no time zone {zone:?}: --adopt-timezone takes UTC or a name such as Europe/Berlin; \
-             SELECT name FROM pg_timezone_names  lists them"
-        ))),
-    }
+    Ok(client.query_opt(sql, &[&zone]).await?.map(|row| row.get(0)))
+}
+
+/// What is wrong with a zone that the server does not know.
+pub(super) fn unknown_zone(zone: &str) -> String {
+    format!(
+        "PostgreSQL knows no time zone {zone:?}: --adopt-timezone takes UTC or a name such as Europe/Berlin; \
+         SELECT name FROM pg_timezone_names  lists them"
+    )
 }
 
 /// Nobody reads or writes the table from here to the end; without the right to change it nothing will be, and

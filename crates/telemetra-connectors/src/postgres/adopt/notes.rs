@@ -8,7 +8,9 @@ use crate::postgres::failure::Failure;
 /// Indexes that hold a column which changes with every rewrite of a row.
 const INDEXES: &str = "
 SELECT format('index %s on %s makes each rewrite of a row costlier; if nobody needs it: %s', i.indexrelid::regclass,
-              string_agg(a.attname, ', ' ORDER BY a.attnum),
+              (SELECT string_agg(pg_get_indexdef(i.indexrelid, k, true), ', ' ORDER BY k)
+               FROM generate_series(1, i.indnkeyatts) k)
+              || coalesce(' where ' || max(pg_get_expr(i.indpred, i.indrelid)), ''),
               coalesce((SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname)
                         FROM pg_constraint WHERE conindid = i.indexrelid AND conrelid = i.indrelid LIMIT 1),
                        format('DROP INDEX %s', i.indexrelid::regclass)))
@@ -19,7 +21,7 @@ JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = ANY ($2) AND (
     OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
                AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum))
 WHERE i.indrelid IN (SELECT p::regclass FROM unnest($1::text[]) p)
-GROUP BY i.indexrelid, i.indrelid ORDER BY i.indexrelid";
+GROUP BY i.indexrelid, i.indrelid, i.indnkeyatts ORDER BY i.indexrelid";
 
 /// What may refuse or change rows that are written.
 const JUDGES: &str = "
@@ -29,6 +31,14 @@ WHERE tgrelid IN (SELECT p::regclass FROM unnest($1::text[]) p) AND NOT tgisinte
 UNION ALL
 SELECT format('constraint %s of table %s may refuse rows, which halts the job: %s', conname, conrelid::regclass,
               pg_get_constraintdef(c.oid))
+       -- Functions that are not immutable, of a condition that mentions an instant.
+       || CASE WHEN EXISTS (SELECT FROM regexp_matches(c.conbin::text, ':(?:op)?funcid ([0-9]+)', 'g') m
+                            JOIN pg_proc p ON p.oid = m[1]::oid WHERE p.provolatile <> 'i')
+                AND EXISTS (SELECT FROM pg_attribute a
+                            WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
+                              AND a.atttypid = 'timestamptz'::regtype)
+               THEN '; it reads instants by the time zone of the session that writes, telemetra''s is UTC: rewrite it with '
+                    || 'AT TIME ZONE' ELSE '' END
 FROM pg_constraint c
 WHERE conrelid IN (SELECT p::regclass FROM unnest($1::text[]) p) AND contype IN ('c', 'f', 'x') AND conparentid = 0
   AND coninhcount = 0

@@ -1,6 +1,11 @@
 //! What is in the way of adoption, and the SQL that clears it. All of it is named at once: who runs the SQL of one
 //! refusal does not meet the next.
 
+/// Who may change most objects.
+const OWNER: &str = "the owner of the object or a superuser";
+/// Who may give a table to another role.
+pub(super) const SUPERUSER: &str = "a superuser";
+
 /// One thing in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::postgres) struct Obstacle {
@@ -8,13 +13,21 @@ pub(in crate::postgres) struct Obstacle {
     pub(in crate::postgres) what: String,
     /// Statements that clear it, without `;`.
     pub(super) clear: Vec<String>,
+    /// Who may run those: roles, in words.
+    pub(super) runs_as: &'static str,
     /// Statements that bring back, after adoption, what clearing took away.
     pub(super) afterwards: Vec<String>,
 }
 
 impl Obstacle {
     pub(in crate::postgres) fn new(what: impl Into<String>, clear: impl Into<String>) -> Self {
-        Self { what: what.into(), clear: vec![clear.into()], afterwards: Vec::new() }
+        Self { what: what.into(), clear: vec![clear.into()], runs_as: OWNER, afterwards: Vec::new() }
+    }
+
+    /// Names who may run what clears it, where the object's owner is not who.
+    pub(in crate::postgres) fn runs_as(mut self, roles: &'static str) -> Self {
+        self.runs_as = roles;
+        self
     }
 
     pub(super) fn and(mut self, clear: impl Into<String>) -> Self {
@@ -36,7 +49,7 @@ pub(super) fn refusal(obstacles: &[Obstacle]) -> String {
          Run the SQL below it, then `telemetra migrate` again"
     );
     for (at, obstacle) in obstacles.iter().enumerate() {
-        text += &format!("\n{}. {}", at + 1, obstacle.what);
+        text += &format!("\n{}. {}\n   as {}:", at + 1, obstacle.what, obstacle.runs_as);
         for sql in &obstacle.clear {
             text += &format!("\n{};", indented("    ", sql));
         }
@@ -44,7 +57,8 @@ pub(super) fn refusal(obstacles: &[Obstacle]) -> String {
     // What stands on something else went first and comes back last.
     for (at, sql) in obstacles.iter().rev().flat_map(|obstacle| &obstacle.afterwards).enumerate() {
         if at == 0 {
-            text += "\nThis brings back what the SQL above takes away; run it after the adoption:";
+            text +=
+                "\nThis brings back what the SQL above takes away; run it after the adoption as a superuser:";
         }
         text += &format!("\n{};", indented("    -- ", sql.trim_end_matches([';', '\n', ' '])));
     }
@@ -75,6 +89,9 @@ mod tests {
             "--  SELECT 1;",
         ];
         assert_eq!(sql, expected);
-        assert!(text.contains("\n1. view v reads it\n") && text.contains("\n2. no right\n"), "{text}");
+        assert!(
+            text.contains("\n1. view v reads it\n   as the owner") && text.contains("\n2. no right\n   as "),
+            "{text}"
+        );
     }
 }

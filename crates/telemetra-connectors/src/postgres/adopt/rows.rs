@@ -24,8 +24,8 @@ pub(super) async fn look(
     let mut obstacles = Vec::new();
     if !old.is_readable {
         obstacles.push(Obstacle::new(
-            format!("this role may not read the rows of table {}", old.shown),
-            format!("GRANT SELECT ON {} TO CURRENT_USER", old.path),
+            format!("role {} may not read the rows of table {}", old.role, old.shown),
+            format!("GRANT SELECT ON {} TO {}", old.path, quote::ident(&old.role)),
         ));
     }
     if !old.is_readable || plan.key.is_empty() {

@@ -7,6 +7,7 @@
 //! | `values` | every value is what it was |
 //! | `partitions` | partitioned tables |
 //! | `refusals` | all that is in the way |
+//! | `restored` | what clearing the way takes away comes back, or its text is shown |
 //! | `start` | who makes the tables, and who may |
 //! | `roles` | least privilege |
 //! | `beside` | the real binary beside old rows |
@@ -15,6 +16,7 @@ mod beside;
 mod old;
 mod partitions;
 mod refusals;
+mod restored;
 mod roles;
 mod start;
 mod values;

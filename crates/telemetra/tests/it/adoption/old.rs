@@ -73,7 +73,7 @@ pub(super) fn refused<T>(done: Result<T, SinkError>) -> Result<T, String> {
 pub(super) fn sql_of(refusal: &str) -> (String, String) {
     let lines = refusal.lines().filter_map(|line| line.strip_prefix("    "));
     let (afterwards, now): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with("--"));
-    let afterwards: Vec<_> = afterwards.iter().map(|line| line.trim_start_matches("-- ")).collect();
+    let afterwards: Vec<_> = afterwards.iter().map(|line| line.strip_prefix("-- ").unwrap_or(line)).collect();
     (now.join("\n"), afterwards.join("\n"))
 }
 

@@ -5,9 +5,16 @@ use super::old::{
 };
 use telemetra_services::postgres::{Database, Postgres};
 
+use crate::support::Telemetra;
+
 /// Makes the tables by `sql`, expects a refusal that says all of `named` and changes nothing, runs its SQL, adopts, and
 /// runs what it says to run afterwards.
-fn check_in<'a>(database: &Database, sql: &str, zone: &str, named: impl IntoIterator<Item = &'a str>) {
+pub(super) fn check_in<'a>(
+    database: &Database,
+    sql: &str,
+    zone: &str,
+    named: impl IntoIterator<Item = &'a str>,
+) -> String {
     let mut client = database.client();
     client.batch_execute(sql).unwrap_or_else(|error| panic!("{error:?} in {sql}"));
     let before = fingerprint(&mut client);
@@ -22,6 +29,7 @@ fn check_in<'a>(database: &Database, sql: &str, zone: &str, named: impl IntoIter
     client.batch_execute(&afterwards).unwrap_or_else(|error| panic!("{error:?} in {afterwards}"));
     ensure(database).expect("the tables are as they must be");
     write_beside(&mut client);
+    refusal
 }
 
 fn check<'a>(sql: &str, named: impl IntoIterator<Item = &'a str>) {
@@ -296,6 +304,9 @@ fn zones_that_are_none() {
         let refusal = adopt(&database, zone).expect_err("no such zone");
         assert!(refusal.contains("no time zone") && refusal.contains("Europe/Berlin"), "{refusal}");
     }
+    let wrong = ["migrate", "--store", &database.address(), "--adopt-timezone", "Europe/Atlantis"];
+    let told = Telemetra::new().run(&wrong).expect_code(2);
+    assert!(told.contains("pg_timezone_names"), "{told}");
 }
 
 #[test]

@@ -117,7 +117,8 @@ fn sequences_go_beyond_an_integer() {
     let old_job =
         "INSERT INTO chat_summary_minute (stream_id, window_start, window_end, chat_count, unique_chatters)
                    VALUES ('old', '2025-03-01', '2025-03-01', 1, 1)";
-    assert!(client.execute(old_job, &[]).is_err(), "chat_rate had no default before and is NOT NULL now");
+    client.execute(old_job, &[]).expect("chat_rate, which it leaves out, has a default now");
+    assert_eq!(count(&mut client, "chat_summary_minute WHERE stream_id = 'old' AND chat_rate = 0"), 1);
 }
 
 #[test]
@@ -127,15 +128,24 @@ fn what_is_costly_or_may_refuse_is_named() {
     let spoil = "
         CREATE INDEX by_anomaly ON chat_summary_minute (stream_id) WHERE is_anomaly;
         CREATE INDEX by_score ON chat_summary_minute (z_score); CREATE INDEX by_time ON chat_summary_minute (window_start);
-        ALTER TABLE chat_summary_minute ADD CONSTRAINT positive CHECK (chat_count >= 0);
+        ALTER TABLE chat_summary_minute ADD CONSTRAINT positive CHECK (chat_count >= 0),
+            ADD CONSTRAINT recent CHECK (window_start::date > '2020-01-01'), ADD CHECK (window_end >= window_start);
         CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
         CREATE TRIGGER told BEFORE INSERT ON moments FOR EACH ROW EXECUTE FUNCTION f()";
     client.batch_execute(&format!("{}; {spoil}", old::usual())).expect("the old tables");
     let done = adopt(&database, "UTC").expect("nothing is in the way");
     let text = done.lines.join("\n");
-    for named in ["DROP INDEX by_anomaly", "by_score on z_score", "constraint positive", "trigger told"] {
+    for named in [
+        "index by_anomaly on stream_id where is_anomaly makes",
+        "DROP INDEX by_anomaly",
+        "by_score on z_score",
+        "constraint positive",
+        "CHECK (((window_start)::date > '2020-01-01'::date)); it reads instants by the time zone of the session",
+        "trigger told",
+    ] {
         assert!(text.contains(named), "{named} in {text}");
     }
+    assert_eq!(text.matches("it reads instants").count(), 1, "{text}");
     assert!(!text.contains("by_time") && !text.contains("pkey"), "{text}");
     write_beside(&mut client);
 }
