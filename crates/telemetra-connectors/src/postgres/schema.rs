@@ -49,7 +49,7 @@ pub(super) struct Column {
 impl Table {
     /// Whether the old job has a table of this name.
     pub(super) fn is_adoptable(&self) -> bool {
-        matches!(self.name, "chat_summary_minute" | "moments")
+        matches!(self.name, "chat_summary_minute" | "moments" | "user_events")
     }
 }
 

@@ -1,4 +1,5 @@
-//! Takes over the tables of the old job: `chat_summary_minute` and `moments` as it made them, rows and all.
+//! Takes over the tables of the old jobs: `chat_summary_minute`, `moments` and `user_events` as they made them, rows and
+//! all.
 //!
 //! | file | owns |
 //! |---|---|
@@ -103,6 +104,8 @@ pub(super) async fn adopt(
         return Err(Failure::halt(unknown_zone(zone)));
     };
     client.batch_execute(&format!("SET LOCAL lock_timeout = '{LOCK_WAIT}'")).await?;
+    let mut adopted = Adopted::default();
+    adopted.lines.extend(drop_views(client, version).await?);
     let mut olds = Vec::new();
     for taken in taken(client, version).await? {
         let ours = schema::tables().into_iter().find(|table| !table.is_ledger && table.name == taken.name);
@@ -127,7 +130,6 @@ pub(super) async fn adopt(
     if !obstacles.is_empty() {
         return Err(Failure::halt(obstacle::refusal(&obstacles)));
     }
-    let mut adopted = Adopted::default();
     for (old, plan, counted) in planned {
         change::change(client, &old, &plan, &counted, &zone).await?;
         adopted.tables.push(old.table.name);
@@ -140,6 +142,24 @@ pub(super) async fn adopt(
         adopted.lines.append(&mut notes::notes(client, &old, &counted).await?);
     }
     Ok(adopted)
+}
+
+/// Drops the views of the old job that are made anew with the table they read. Those that cannot go, because others read
+/// them or they are somebody else's, stay and are named with all that is in the way.
+async fn drop_views(client: &Client, version: usize) -> Result<Option<String>, Failure> {
+    let taken = taken(client, version).await?;
+    let views: Vec<_> = taken.iter().filter(|taken| taken.is_in_place && taken.kind == "v").collect();
+    if views.is_empty() || !taken.iter().any(|taken| taken.is_in_place && taken.name == "user_events") {
+        return Ok(None);
+    }
+    let paths: Vec<_> = views.iter().map(|view| quote::path(&view.schema, &view.name)).collect();
+    client.batch_execute("SAVEPOINT dropping").await?;
+    if client.batch_execute(&format!("DROP VIEW {}", paths.join(", "))).await.is_err() {
+        client.batch_execute("ROLLBACK TO SAVEPOINT dropping").await?;
+        return Ok(None);
+    }
+    let names: Vec<_> = views.iter().map(|view| view.name.as_str()).collect();
+    Ok(Some(format!("dropped the old views and made them anew: {}", names.join(", "))))
 }
 
 /// The zone as the server spells it. Abbreviations and offsets are refused: an offset's sign means the opposite of

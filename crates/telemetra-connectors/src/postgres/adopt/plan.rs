@@ -19,12 +19,14 @@ use crate::postgres::{
 };
 
 /// What adoption adds: column and how. Defaults stay, so that the old job can go on writing until it is stopped.
-const ADDED: [(&str, &str); 5] = [
+const ADDED: [(&str, &str); 7] = [
     ("emote_counts", "jsonb"),
     ("is_final", "boolean NOT NULL DEFAULT false"),
     ("incomplete", "boolean NOT NULL DEFAULT false"),
     ("revision", "bigint NOT NULL DEFAULT 0"),
     ("batch_id", "bigint"),
+    ("origin", "text"),
+    ("origin_position", "bigint"),
 ];
 
 /// Longest `moment_type`, characters.
@@ -108,7 +110,9 @@ impl Plan {
                 let at_zone = format!(" USING {name} AT TIME ZONE {}", literal(&self.zone));
                 self.change(column.name, &column.type_name, &at_zone);
                 self.naive.push(column.name.into());
-                if held.has_default && matches!(column.name, "processed_at" | "detected_at") {
+                // We leave `created_at` to its default, whether or not there was one.
+                let is_made = held.has_default && matches!(column.name, "processed_at" | "detected_at");
+                if is_made || column.name == "created_at" {
                     self.actions.push(format!("ALTER COLUMN {name} SET DEFAULT now()"));
                 }
             }

@@ -13,6 +13,7 @@
 //! | `beside` | the real binary beside old rows |
 
 mod beside;
+mod commerce;
 mod old;
 mod partitions;
 mod refusals;
