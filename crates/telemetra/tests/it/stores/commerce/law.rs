@@ -88,7 +88,7 @@ fn the_ledger<S: Store>() {
     }
     check::<S>(&range("counted"), "outcomes", "offsets 0..3");
     check::<S>(&range("counted"), "tally", "offsets 0..3");
-    check::<S>(&range("dead"), "outcomes", "offsets 0..3");
+    check::<S>(&range("dead"), "batch_sums", "batch 1, refused");
     check::<S>(&range("to_offset"), "tiling", "offsets 3..6");
     // Sums that stay as they were.
     let swap = "UPDATE telemetra.batch_range SET accepted = accepted - 1, duplicates = duplicates + 1

@@ -96,10 +96,19 @@ impl<S: Store> Shop<S> {
             clock: PartitionClock::default(),
             head_since_ms: None,
         };
+        let mut ranges = vec![RangeEntry { partition: FOLDER, from, to, tally }];
+        let mut positions =
+            vec![PositionEntry { expected_next: (self.batch_id > 0).then_some(from), position }];
+        if from == to {
+            // Nothing was read.
+            ranges.clear();
+            positions.clear();
+            read.segments.clear();
+        }
         Commit {
             batch_id: self.batch_id + 1,
             attempt: AttemptId(u128::from(self.batch_id) << 64 | 7),
-            kind: BatchKind::Read,
+            kind: if from == to { BatchKind::Flush } else { BatchKind::Read },
             planned_at_ms: T0,
             watermark_before: Watermark::NONE,
             watermark: Watermark::NONE,
@@ -108,8 +117,8 @@ impl<S: Store> Shop<S> {
             open_count: 0,
             final_count: 0,
             window_misses: 0,
-            ranges: vec![RangeEntry { partition: FOLDER, from, to, tally }],
-            positions: vec![PositionEntry { expected_next: (self.batch_id > 0).then_some(from), position }],
+            ranges,
+            positions,
             segments: read.segments,
             dead_letters: read.dead,
             late_events: Vec::new(),
@@ -123,7 +132,7 @@ impl<S: Store> Shop<S> {
     /// Takes in that a batch was committed.
     fn done(&mut self, batch: &Commit<CommerceRows>) {
         self.batch_id = batch.batch_id;
-        self.next = batch.ranges[0].to;
+        self.next = batch.ranges.first().map_or(self.next, |range| range.to);
         self.files += u32::try_from(batch.segments.len()).expect("few files");
     }
 
