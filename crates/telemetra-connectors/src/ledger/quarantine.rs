@@ -203,8 +203,9 @@ pub(super) fn rejected(
         args.len() + 1
     );
     args.push(page(wanted.limit)?);
-    let lengths =
-        db.list(&format!("SELECT length(r.raw) FROM {from}"), &args, |row| row.uint(0, "length"))?;
+    let lengths = db.list(&format!("SELECT CAST(length(r.raw) AS bigint) FROM {from}"), &args, |row| {
+        row.uint(0, "length")
+    })?;
     let limit = fitting(&lengths);
     args.pop();
     args.push(page(limit)?);
