@@ -27,6 +27,8 @@ pub struct Report {
     pub records_cap: Option<u64>,
     /// Batches that advanced the watermark by the clock alone.
     pub idle_advances: u64,
+    /// Pieces of files that batches read, over all batches; a file that two read counts twice.
+    pub files: u64,
     /// What became of the records.
     pub tally: Tally,
     /// What became of the counted events where rows are unique by an id.
@@ -97,6 +99,7 @@ impl Report {
     pub(crate) fn see_batch(&mut self, known: &Progress, summary: &Summary) {
         self.batches += 1;
         self.idle_advances += u64::from(summary.is_idle_advance);
+        self.files += summary.files as u64;
         self.tally.add(&summary.tally);
         self.window_misses += summary.window_misses;
         self.final_rows += summary.final_rows as u64;

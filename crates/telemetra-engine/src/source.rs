@@ -55,6 +55,8 @@ pub struct Segment {
     pub records: u64,
     /// Fingerprint of the file's decoded bytes `[0, bytes.end)`, hex.
     pub fingerprint: String,
+    /// The file's first record, where that names the columns: its records cannot be read without.
+    pub head: Option<Arc<[u8]>>,
     /// When the file was written last, nanoseconds since the Unix epoch, as of the last look; `None` if unknown.
     pub modified_ns: Option<i64>,
     /// Smallest and largest event time folded from it so far, milliseconds; late events do not count.

@@ -69,6 +69,7 @@ pub struct Summary {
     pub(crate) provisional_rows: usize,
     pub(crate) open_windows: usize,
     pub(crate) is_idle_advance: bool,
+    pub(crate) files: usize,
 }
 
 /// What a step did.
@@ -250,7 +251,9 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         after.totals.window_misses += window_misses;
         after.totals.final_count += emitted.final_count;
         check_law(&after, &self.rules)?;
+        let segments = touched_segments(&self.source, &after, &folds.ranges);
         let summary = Summary {
+            files: segments.len(),
             tally: folds.tally,
             window_misses,
             final_rows: emitted.final_rows,
@@ -270,7 +273,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
             open_count: emitted.open.count,
             final_count: emitted.final_count,
             window_misses,
-            segments: touched_segments(&self.source, &after, &folds.ranges),
+            segments,
             ranges: folds.ranges,
             positions: changed_positions(&self.known, &after),
             dead_letters: folds.dead_letters,

@@ -44,6 +44,47 @@ pub enum Command {
     Status(StatusArgs),
     /// Prove that every record read is accounted for
     Audit(StatusArgs),
+    /// Refused records of the commerce pipeline
+    Quarantine {
+        /// What to do with them.
+        #[command(subcommand)]
+        action: QuarantineAction,
+    },
+}
+
+/// What can be done with refused records.
+#[derive(Debug, Subcommand)]
+pub enum QuarantineAction {
+    /// Show them
+    List(QuarantineArgs),
+    /// Try those again that no replay has made a row of, each at most once
+    Replay(QuarantineArgs),
+}
+
+/// `quarantine list` and `quarantine replay`.
+#[derive(Debug, Args)]
+pub struct QuarantineArgs {
+    /// Only those with this code: price_range; missing_field means that of any field
+    #[arg(long)]
+    pub code: Option<String>,
+    /// Only those of this file
+    #[arg(long, value_name = "NAME")]
+    pub file: Option<String>,
+    /// Only those refused at or after this, such as 2025-01-01T00:00:00Z
+    #[arg(long, value_name = "INSTANT")]
+    pub from: Option<String>,
+    /// Only those refused before this
+    #[arg(long, value_name = "INSTANT")]
+    pub to: Option<String>,
+    /// Most records; a list has 100 by default, a replay tries all
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Print as JSON; a list has one line a record
+    #[arg(long)]
+    pub json: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub settings: StoreFlags,
 }
 
 /// Pipelines that run.

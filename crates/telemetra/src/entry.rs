@@ -5,8 +5,8 @@ use std::{env, ffi::OsString, process::ExitCode};
 use clap::{Parser, error::ErrorKind};
 
 use crate::{
-    cli::{Cli, Command, GeneratePipeline, RunPipeline},
-    commands::{audit, check, demo, generate, migrate, run, status},
+    cli::{Cli, Command, GeneratePipeline, QuarantineAction, RunPipeline},
+    commands::{audit, check, demo, generate, migrate, quarantine, run, status},
     exit::Exit,
     http, logging, out,
     settings::{Faults, Layers, Purpose, Settings},
@@ -81,6 +81,9 @@ fn settings(cli: &Cli, environment: Vec<(String, Option<String>)>) -> Result<Set
             (&args.settings.0, Purpose::Plain, &[])
         }
         Command::Migrate(args) => (&args.settings.0, Purpose::Store, &[]),
+        Command::Quarantine { action: QuarantineAction::List(args) | QuarantineAction::Replay(args) } => {
+            (&args.settings.0, Purpose::Store, &[])
+        }
         Command::Status(args) | Command::Audit(args) => (&args.settings.0, Purpose::Store, &[]),
     };
     let layers = Layers { flags: flags.clone(), config: cli.config.clone(), environment, ignored };
@@ -118,6 +121,10 @@ fn dispatch(command: Command, settings: Settings) -> anyhow::Result<Exit> {
         }
         Command::Check(args) => check::check(&settings, args.sample, args.json),
         Command::Migrate(args) => migrate::migrate(&settings, &args),
+        Command::Quarantine { action: QuarantineAction::List(args) } => quarantine::list(&settings, &args),
+        Command::Quarantine { action: QuarantineAction::Replay(args) } => {
+            quarantine::replay(&settings, &args)
+        }
         Command::Status(args) => status::status(&settings, args.json),
         Command::Audit(args) => audit::audit(&settings, args.json),
     }

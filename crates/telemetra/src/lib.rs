@@ -13,6 +13,7 @@
 //! | `signals` | how a run is asked to stop |
 //! | `http` | the page |
 //! | `generate` | events to files |
+//! | `quarantine` | refused records outside the store: export, another try |
 
 pub mod cli;
 pub mod commands;
@@ -23,6 +24,7 @@ pub mod http;
 pub mod logging;
 pub mod out;
 pub mod process;
+pub mod quarantine;
 pub mod settings;
 pub mod signals;
 pub mod snapshot;

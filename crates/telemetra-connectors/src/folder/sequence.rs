@@ -145,6 +145,8 @@ impl Piece {
             first_offset: self.first,
             records: body.records,
             fingerprint: body.fingerprint.to_string(),
+            // What has a fault is one record, its head included.
+            head: body.head.clone().filter(|_| body.fault.is_none()),
             modified_ns: (body.stamp != Stamp::NONE).then_some(body.stamp.mtime_ns),
             span_ms: None,
         }

@@ -4,12 +4,15 @@
 //! job row's lock as a batch does, and no epoch. The invariant: a refused record becomes a row at most once, and the
 //! record and its row change in one transaction.
 
-use std::{fmt::Debug, ops::Range};
+use std::{fmt::Debug, ops::Range, sync::Arc};
 
 use telemetra_core::commerce::{classify::Verdict, rows::CommerceRows};
 use telemetra_engine::{ids::Offset, sink::SinkError};
 
 use super::{Arg, Row, Snapshot, int, intake::Intake, reader::page};
+
+/// Most bytes of records that one answer holds, unless the first alone has more.
+const RAW_BYTES_MAX: u64 = 8 << 20;
 
 /// Which refused records are asked for; those of a job ordered by (partition, offset).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub struct Wanted {
     pub pending_only: bool,
     /// Only those behind this (partition, offset): the last of the page before.
     pub after: Option<(u32, Offset)>,
-    /// Most that are returned.
+    /// Most that are returned; fewer if they are large, but one at least.
     pub limit: usize,
 }
 
@@ -47,6 +50,10 @@ pub struct Rejected {
     pub line: Option<u64>,
     /// Its decoded bytes in the file, the line end left out; `None` for Kafka.
     pub bytes: Option<Range<u64>>,
+    /// Place in the recorded sequence of the piece of the file that holds it; `None` for Kafka.
+    pub seq: Option<u32>,
+    /// The file's first record if that names the columns.
+    pub head: Option<Arc<[u8]>>,
     /// Why it was refused, joined by `|` in column order.
     pub codes: String,
     /// The record.
@@ -189,16 +196,67 @@ pub(super) fn rejected(
     if wanted.pending_only {
         conditions += " AND r.replayed_at IS NULL";
     }
+    let from = format!(
+        "rejected_events r JOIN telemetra.batch b ON b.job = r.job AND b.batch_id = r.batch_id
+         WHERE r.job = $1 AND (r.\"partition\", r.\"offset\") > ($2, $3){conditions}
+         ORDER BY r.\"partition\", r.\"offset\" LIMIT ${}",
+        args.len() + 1
+    );
     args.push(page(wanted.limit)?);
-    let limit = args.len();
+    let lengths = db.list(&format!("SELECT CAST(length(r.raw) AS bigint) FROM {from}"), &args, |row| {
+        row.uint(0, "length")
+    })?;
+    let limit = fitting(&lengths);
+    args.pop();
+    args.push(page(limit)?);
     let sql = format!(
         "SELECT r.topic, r.\"partition\", r.\"offset\", r.file, r.line, r.byte_from, r.byte_to, r.codes, r.raw,
              r.batch_id, b.committed_at, r.replayed_at
-         FROM rejected_events r JOIN telemetra.batch b ON b.job = r.job AND b.batch_id = r.batch_id
-         WHERE r.job = $1 AND (r.\"partition\", r.\"offset\") > ($2, $3){conditions}
-         ORDER BY r.\"partition\", r.\"offset\" LIMIT ${limit}"
+         FROM {from}"
     );
-    db.list(&sql, &args, read)
+    let mut rejected = db.list(&sql, &args, read)?;
+    find_heads(db, job, &mut rejected)?;
+    Ok(rejected)
+}
+
+/// How many of the records with these lengths go into one answer.
+fn fitting(lengths: &[u64]) -> usize {
+    let mut bytes = 0;
+    let fits = |length: &&u64| {
+        bytes += **length;
+        bytes <= RAW_BYTES_MAX
+    };
+    lengths.iter().take_while(fits).count().max(1)
+}
+
+/// Partition, offsets, seq and head of a piece.
+type Found = (u32, Range<Offset>, u32, Option<Arc<[u8]>>);
+
+/// Adds to each record the piece of the file it lies in, and that file's head. One question a piece.
+fn find_heads(db: &mut dyn Snapshot, job: &str, rejected: &mut [Rejected]) -> Result<(), SinkError> {
+    // A job with a quarantine has one input.
+    let sql = "SELECT seq, head, first_offset, records FROM telemetra.file
+               WHERE job = $1 AND \"partition\" = $2 AND first_offset <= $3
+               ORDER BY first_offset DESC LIMIT 1";
+    let mut last: Option<Found> = None;
+    for record in rejected.iter_mut().filter(|record| record.file.is_some()) {
+        let (partition, offset) = (record.partition, record.offset);
+        let holds = |piece: &Found| piece.0 == partition && piece.1.contains(&offset);
+        if !last.as_ref().is_some_and(holds) {
+            let key = [Arg::Text(job), Arg::Int(partition.into()), Arg::Int(int(offset)?)];
+            let found = db.one(sql, &key, |row| {
+                let first = row.uint(2, "first_offset")?;
+                let offsets = first..first.saturating_add(row.uint(3, "records")?);
+                Ok((partition, offsets, row.uint32(0, "seq")?, row.bytes_or_null(1)?.map(Arc::from)))
+            })?;
+            last = found.filter(holds);
+        }
+        if let Some((_, _, seq, head)) = &last {
+            record.seq = Some(*seq);
+            record.head.clone_from(head);
+        }
+    }
+    Ok(())
 }
 
 /// What `LIKE` looks for: a code as the query above spells it.
@@ -224,6 +282,8 @@ fn read(row: &Row) -> Result<Rejected, SinkError> {
         file: row.text_or_null(3)?,
         line: number(4, "line")?,
         bytes: number(5, "byte_from")?.zip(number(6, "byte_to")?).map(|(from, to)| from..to),
+        seq: None,
+        head: None,
         codes: row.text(7)?,
         raw: row.bytes(8)?,
         batch_id: row.uint(9, "batch_id")?,
@@ -277,6 +337,13 @@ pub(super) fn files(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_has_as_many_records_as_fit_and_one_at_least() {
+        assert_eq!(fitting(&[]), 1);
+        assert_eq!(fitting(&[RAW_BYTES_MAX + 1, 1]), 1);
+        assert_eq!(fitting(&[RAW_BYTES_MAX - 1, 1, 1]), 2);
+    }
 
     #[test]
     fn a_code_is_looked_for_between_bars() {

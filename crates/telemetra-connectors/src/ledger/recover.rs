@@ -300,6 +300,8 @@ fn segments(
             first_offset: row.uint(7, "first_offset")?,
             records: row.uint(8, "records")?,
             fingerprint: row.text(9)?,
+            // Only records still in quarantine ask for it, not a start.
+            head: None,
             modified_ns: row.int_or_null(10)?,
             span_ms: row.int_or_null(11)?.zip(row.int_or_null(12)?),
         };

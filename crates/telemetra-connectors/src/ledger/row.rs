@@ -150,11 +150,15 @@ impl Row {
 
     /// Raw bytes.
     pub(crate) fn bytes(&self, column: usize) -> Result<Vec<u8>, SinkError> {
-        let bytes = self.read(column, "raw bytes", |cell| match cell {
+        self.bytes_or_null(column)?.ok_or_else(|| self.wrong(column, "raw bytes"))
+    }
+
+    /// Raw bytes, or NULL.
+    pub(crate) fn bytes_or_null(&self, column: usize) -> Result<Option<Vec<u8>>, SinkError> {
+        self.read(column, "raw bytes", |cell| match cell {
             Cell::Bytes(bytes) => Some(bytes.clone()),
             _ => None,
-        })?;
-        bytes.ok_or_else(|| self.wrong(column, "raw bytes"))
+        })
     }
 
     /// A floating-point number, or NULL; integers are numbers too.

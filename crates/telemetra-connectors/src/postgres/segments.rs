@@ -23,6 +23,7 @@ pub(super) struct Segments<'a> {
     fingerprint: Vec<&'a str>,
     /// Modified (nanoseconds), smallest and largest event time (milliseconds).
     times: [Vec<Option<i64>>; 3],
+    head: Vec<Option<&'a [u8]>>,
 }
 
 impl<'a> Segments<'a> {
@@ -44,6 +45,7 @@ impl<'a> Segments<'a> {
             }
             segments.name.push(&segment.file);
             segments.fingerprint.push(&segment.fingerprint);
+            segments.head.push(segment.head.as_deref());
             let (smallest, largest) = segment.span_ms.unzip();
             for (column, time) in segments.times.iter_mut().zip([segment.modified_ns, smallest, largest]) {
                 column.push(time);
@@ -58,15 +60,17 @@ impl<'a> Segments<'a> {
         let statement = numbers.fold(statement, |statement, column| statement.arg(column, Type::INT8_ARRAY));
         let statement = statement.arg(&self.name, Type::TEXT_ARRAY).arg(&self.fingerprint, Type::TEXT_ARRAY);
         let times = self.times.iter();
-        times.fold(statement, |statement, column| statement.arg(column, Type::INT8_ARRAY))
+        times
+            .fold(statement, |statement, column| statement.arg(column, Type::INT8_ARRAY))
+            .arg(&self.head, Type::BYTEA_ARRAY)
     }
 
     pub(super) fn push<'s>(&'s self, flight: &mut Vec<Statement<'s>>, job: &'s String) {
         if !self.input.is_empty() {
             let sql =
                 "INSERT INTO telemetra.file AS old (job, input, partition, seq, byte_from, byte_to, line,
-                    first_offset, records, name, fingerprint, modified_ns, smallest_ms, largest_ms)
-                SELECT $1, v.* FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS v
+                    first_offset, records, name, fingerprint, modified_ns, smallest_ms, largest_ms, head)
+                SELECT $1, v.* FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS v
                 ON CONFLICT (job, input, partition, seq) DO UPDATE SET modified_ns = excluded.modified_ns,
                     smallest_ms = excluded.smallest_ms, largest_ms = excluded.largest_ms
                 WHERE (old.name, old.byte_from, old.byte_to, old.line, old.first_offset, old.records,
@@ -88,8 +92,9 @@ impl<'a> Segments<'a> {
         }
         let sql = "SELECT v.input || '/' || v.partition, v.seq, old.name, old.byte_from, old.byte_to,
                 old.first_offset, v.name, v.byte_from, v.byte_to, v.first_offset
-            FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS v (input, partition, seq,
-                byte_from, byte_to, line, first_offset, records, name, fingerprint, modified, smallest, largest)
+            FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS v (input, partition, seq,
+                byte_from, byte_to, line, first_offset, records, name, fingerprint, modified, smallest, largest,
+                head)
             JOIN telemetra.file old ON old.job = $1 AND old.input = v.input AND old.partition = v.partition
                 AND old.seq = v.seq
             WHERE (old.name, old.byte_from, old.byte_to, old.line, old.first_offset, old.records,

@@ -157,8 +157,8 @@ pub(super) fn upsert_segments<R>(
 ) -> Result<(), Failure> {
     let sql = "INSERT INTO telemetra_file
                    (job, input, \"partition\", seq, name, byte_from, byte_to, line, first_offset, records,
-                    fingerprint, modified_ns, smallest_ms, largest_ms)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+                    fingerprint, modified_ns, smallest_ms, largest_ms, head)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
                ON CONFLICT DO UPDATE SET modified_ns = excluded.modified_ns,
                    smallest_ms = excluded.smallest_ms, largest_ms = excluded.largest_ms
                WHERE name = excluded.name AND byte_from = excluded.byte_from AND byte_to = excluded.byte_to
@@ -181,6 +181,7 @@ pub(super) fn upsert_segments<R>(
             segment.modified_ns,
             segment.span_ms.map(|span| span.0),
             segment.span_ms.map(|span| span.1),
+            segment.head.as_deref(),
         ])?;
         if changed != 1 {
             return Err(other_segment(db, job, held, *id, segment)?);

@@ -159,6 +159,7 @@ fn first() -> Commit<ChatRows> {
         first_offset: 0,
         records: 1,
         fingerprint: "00ff".into(),
+        head: None,
         modified_ns: None,
         span_ms: None,
     };

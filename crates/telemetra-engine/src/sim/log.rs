@@ -215,6 +215,7 @@ impl Log {
                 first_offset: file.offsets.start,
                 records: file.offsets.end - file.offsets.start,
                 fingerprint: file.fingerprint.clone(),
+                head: None,
                 modified_ns: None,
                 span_ms: None,
             })

@@ -154,7 +154,8 @@ impl Source for MemSource {
             let held = log.segments(&(0..log.len()));
             for recorded in &resume.segments {
                 let same = |segment: &&Segment| {
-                    Segment { span_ms: recorded.span_ms, ..(*segment).clone() } == *recorded
+                    Segment { span_ms: recorded.span_ms, head: recorded.head.clone(), ..(*segment).clone() }
+                        == *recorded
                 };
                 if !held.iter().any(|segment| same(&segment)) {
                     return Err(SourceError::Halt(format!(

@@ -35,11 +35,13 @@ pub use check::check;
 
 use crate::{
     commands::{
+        after_commit::AfterCommit,
         run::{Pipeline, RunOptions, Started},
         run_loop::{Ahead, Work, now_ms},
         status::JobNow,
     },
     http::data::PageData,
+    quarantine::exporter::{Exporter, Opened},
     settings::{Arrival, FolderOrder, Inputs, Place, Settings},
 };
 
@@ -96,6 +98,10 @@ fn start_commerce(settings: &Settings, options: &RunOptions) -> Result<Started, 
             begin(logic, rules, source, PostgresSink::open_commerce(address, &job)?, now_ms)?
         }
     };
+    let opened = settings.clone();
+    let exporter = Exporter::start(commerce.error_dir.clone(), job, move || open_quarantine(&opened))
+        .map_err(|error| JobError::Retry(format!("starting the thread that exports: {error}")))?;
+    let work = Box::new(AfterCommit::new(work, &commerce.log_dir, exporter));
     Ok(started(work, reporter))
 }
 
@@ -274,6 +280,18 @@ fn open_reader(settings: &Settings) -> anyhow::Result<StoreReader> {
         Place::Postgres(address) => postgres::open_reader(address),
     };
     opened.map_err(told)
+}
+
+/// The store's refused records, for reading and for writing.
+///
+/// # Errors
+/// When the store cannot be opened.
+pub fn open_quarantine(settings: &Settings) -> anyhow::Result<Opened> {
+    let quarantine = match &settings.store.place {
+        Place::Sqlite(path) => sqlite::open_quarantine(path),
+        Place::Postgres(address) => postgres::open_quarantine(address),
+    };
+    Ok((open_reader(settings)?, quarantine.map_err(told)?))
 }
 
 /// A store's error in the words of a command that does one thing and leaves: nobody asked it to write a batch.

@@ -7,6 +7,7 @@ mod faults;
 mod folders;
 mod golden;
 mod instances;
+mod quarantine;
 mod seam;
 mod search_path;
 mod sim;

@@ -96,6 +96,7 @@ fn segment(seq: u32, first_offset: Offset, records: u64) -> (PartitionId, Segmen
         first_offset,
         records,
         fingerprint: String::new(),
+        head: None,
         modified_ns: None,
         span_ms: None,
     };

@@ -62,6 +62,11 @@ ALTER TABLE telemetra.batch_range
     ADD COLUMN conflicts bigint NOT NULL DEFAULT 0,
     ADD COLUMN quarantined bigint NOT NULL DEFAULT 0;
 
+-- The record of a file that names its columns, which belongs to each record in quarantine.
+ALTER TABLE telemetra.file ADD COLUMN head bytea;
+
+CREATE INDEX file_first_offset ON telemetra.file (job, "partition", first_offset);
+
 -- Batches that put something into quarantine, exported_at is NULL until its export is written.
 CREATE TABLE telemetra.export (
     job         text        NOT NULL,

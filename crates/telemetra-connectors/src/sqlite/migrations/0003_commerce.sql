@@ -54,6 +54,10 @@ ALTER TABLE telemetra_batch_range ADD COLUMN duplicates INTEGER NOT NULL DEFAULT
 ALTER TABLE telemetra_batch_range ADD COLUMN conflicts INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE telemetra_batch_range ADD COLUMN quarantined INTEGER NOT NULL DEFAULT 0;
 
+-- The record of a file that names its columns, which belongs to each record in quarantine.
+ALTER TABLE telemetra_file ADD COLUMN head BLOB;
+CREATE INDEX telemetra_file_first_offset ON telemetra_file (job, "partition", first_offset);
+
 -- Batches that put something into quarantine; `exported_at` is NULL until its export is written.
 CREATE TABLE telemetra_export (
     job         TEXT    NOT NULL,

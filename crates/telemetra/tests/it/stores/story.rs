@@ -103,6 +103,7 @@ pub(super) fn segment(first_offset: Offset, records: u64) -> Segment {
         first_offset,
         records,
         fingerprint: "00ff".into(),
+        head: None,
         modified_ns: Some(T0 * 1_000_000),
         span_ms: Some((T0, T0 + 15_000)),
     }

@@ -191,6 +191,7 @@ fn segment(seq: u32, first_offset: Offset, records: u64) -> Segment {
         first_offset,
         records,
         fingerprint: format!("{seq:04x}"),
+        head: Some(Arc::from(&b"head"[..])),
         modified_ns: None,
         span_ms: None,
     }

@@ -49,6 +49,8 @@ fn refused_records_are_listed<S: Store>() {
         file: Some("1.csv".into()),
         line: Some(4),
         bytes: Some(20..29),
+        seq: Some(1),
+        head: Some(Arc::from(&b"head"[..])),
         codes: "missing_field:user_id|price_range".into(),
         raw: b"e,,\xff".to_vec(),
         batch_id: 1,

@@ -1,0 +1,74 @@
+//! What follows a batch of commerce: a line in the log of metrics, and the export of what it refused.
+//!
+//! It stands between the loop and the engine's job, and changes nothing of what either sees.
+
+use std::{path::Path, time::Instant};
+
+use telemetra_engine::{error::JobError, report::Report, step::Stepped};
+
+use super::{
+    metrics_log::MetricsLog,
+    run_loop::{Work, now_ms},
+};
+use crate::{quarantine::exporter::Exporter, terminal::instant};
+
+/// A job of which each applied batch is logged and exported.
+pub struct AfterCommit {
+    work: Box<dyn Work>,
+    log: MetricsLog,
+    exporter: Exporter,
+}
+
+impl AfterCommit {
+    /// Follows `work` from here on; the log lies in `log_dir`.
+    pub fn new(work: Box<dyn Work>, log_dir: &Path, exporter: Exporter) -> Self {
+        Self { work, log: MetricsLog::new(log_dir), exporter }
+    }
+
+    /// Looks at what `done` came to; it took from `begun` until now.
+    fn see<T>(
+        &mut self,
+        begun: Instant,
+        handed_over: bool,
+        done: Result<T, JobError>,
+    ) -> Result<T, JobError> {
+        let stepped = handed_over.then(|| begun.elapsed());
+        if self.log.see(self.work.report(), stepped, &instant(now_ms())) {
+            self.exporter.wake();
+        }
+        done
+    }
+}
+
+impl Work for AfterCommit {
+    fn step(&mut self, now_ms: i64) -> Result<Stepped, JobError> {
+        let begun = Instant::now();
+        let done = self.work.step(now_ms);
+        let handed_over = matches!(done, Ok(Stepped::Batch { .. }));
+        self.see(begun, handed_over, done)
+    }
+    fn settle(&mut self) -> Result<bool, JobError> {
+        let begun = Instant::now();
+        let done = self.work.settle();
+        self.see(begun, false, done)
+    }
+    fn drain(&mut self, now_ms: i64) -> Result<(), JobError> {
+        let begun = Instant::now();
+        let done = self.work.drain(now_ms);
+        self.see(begun, false, done)
+    }
+    fn flush(&mut self, now_ms: i64) -> Result<(), JobError> {
+        let begun = Instant::now();
+        let done = self.work.flush(now_ms);
+        self.see(begun, false, done)
+    }
+    fn report(&self) -> &Report {
+        self.work.report()
+    }
+    fn input_names(&self) -> Vec<&'static str> {
+        self.work.input_names()
+    }
+    fn set_halted(&mut self, cause: Option<&str>) -> Result<(), JobError> {
+        self.work.set_halted(cause)
+    }
+}

@@ -1,0 +1,202 @@
+//! `streaming_metrics.log`: one JSON line for each batch known applied.
+//!
+//! Numbers come from the difference of two reports. It is bounded: at [`BYTES_MAX`] the file is renamed to `.1`, which
+//! replaces the one before. A folder that cannot be written costs a warning, never a batch.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use telemetra_engine::report::Report;
+
+/// Name of the file in the folder of logs.
+const NAME: &str = "streaming_metrics.log";
+/// Size at which it is rotated.
+const BYTES_MAX: u64 = 10_000_000;
+
+/// The log of one run.
+#[derive(Debug)]
+pub(super) struct MetricsLog {
+    path: PathBuf,
+    bytes_max: u64,
+    seen: Seen,
+    /// Of the batch that is being committed: how long its step took, and when that ended.
+    in_flight: Option<(Duration, Instant)>,
+    file: Option<(File, u64)>,
+    is_failing: bool,
+}
+
+/// One line. Milliseconds are wall time.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Line<'a> {
+    at: &'a str,
+    batch: u64,
+    files: u64,
+    records: u64,
+    accepted: u64,
+    duplicate: u64,
+    conflict: u64,
+    quarantined: u64,
+    /// Plan, read, decode and fold, with the wait for the batch before.
+    step_ms: u64,
+    /// From then until it was known to be applied; the next batch is read meanwhile.
+    commit_ms: u64,
+}
+
+/// Sums of a report that lines are differences of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    batches: u64,
+    files: u64,
+    records: u64,
+    accepted: u64,
+    duplicates: u64,
+    conflicts: u64,
+    quarantined: u64,
+}
+
+impl Seen {
+    fn of(report: &Report) -> Self {
+        let (tally, applied) = (&report.tally, &report.applied);
+        Self {
+            batches: report.batches,
+            files: report.files,
+            records: tally.records,
+            accepted: applied.accepted,
+            duplicates: applied.duplicates,
+            conflicts: applied.conflicts,
+            quarantined: tally.dead + applied.refused,
+        }
+    }
+}
+
+impl MetricsLog {
+    /// A log in `folder`, made with the first line.
+    pub(super) fn new(folder: &Path) -> Self {
+        let (seen, path) = (Seen::default(), folder.join(NAME));
+        Self { path, bytes_max: BYTES_MAX, seen, in_flight: None, file: None, is_failing: false }
+    }
+
+    /// Writes the line of a batch that became known as applied, if one did, at `at` (an instant as text). `stepped` is
+    /// how long the step took, if it handed over another. Returns whether a batch was applied.
+    pub(super) fn see(&mut self, report: &Report, stepped: Option<Duration>, at: &str) -> bool {
+        let (seen, now) = (Seen::of(report), Instant::now());
+        let is_applied = seen.batches > self.seen.batches;
+        if is_applied {
+            let before = std::mem::replace(&mut self.seen, seen);
+            let (step, handed_at) = self.in_flight.take().unwrap_or((Duration::ZERO, now));
+            let line = Line {
+                at,
+                batch: report.batch_id,
+                files: seen.files - before.files,
+                records: seen.records - before.records,
+                accepted: seen.accepted - before.accepted,
+                duplicate: seen.duplicates - before.duplicates,
+                conflict: seen.conflicts - before.conflicts,
+                quarantined: seen.quarantined - before.quarantined,
+                step_ms: ms(step),
+                commit_ms: ms(now.duration_since(handed_at)),
+            };
+            self.write(&line);
+        }
+        if let Some(step) = stepped {
+            self.in_flight = Some((step, now));
+        }
+        is_applied
+    }
+
+    fn write(&mut self, line: &Line<'_>) {
+        let written = serde_json::to_vec(line).map_err(io::Error::from).and_then(|mut line| {
+            line.push(b'\n');
+            self.append(&line)
+        });
+        match written {
+            Ok(()) => self.is_failing = false,
+            Err(error) => {
+                self.file = None;
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    tracing::warn!(%error, "{} cannot be written; the run goes on without it", self.path.display());
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        let added = line.len() as u64;
+        if self.file.as_ref().is_some_and(|(_, bytes)| bytes + added > self.bytes_max) {
+            self.file = None;
+        }
+        let (file, bytes) = match &mut self.file {
+            Some(open) => open,
+            None => self.file.insert(open(&self.path, self.bytes_max.saturating_sub(added))?),
+        };
+        file.write_all(line)?;
+        *bytes += added;
+        Ok(())
+    }
+}
+
+/// Opens the log at its end, a new one if it has more than `bytes_max`; returns what it holds, too.
+fn open(path: &Path, bytes_max: u64) -> io::Result<(File, u64)> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    if fs::metadata(path).is_ok_and(|found| found.len() > bytes_max) {
+        fs::rename(path, path.with_extension("log.1"))?;
+    }
+    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    let bytes = file.metadata()?.len();
+    Ok((file, bytes))
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn each_batch_is_one_line_and_the_log_is_bounded() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let folder = folder.path().join("logs");
+        let mut log = MetricsLog { bytes_max: 400, ..MetricsLog::new(&folder) };
+        let mut report = Report::default();
+        let lines = |name: &str| -> Vec<Value> {
+            let text = fs::read_to_string(folder.join(name)).expect("it is there");
+            text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
+        };
+        assert!(!log.see(&report, Some(Duration::from_millis(5)), "now"));
+        for batch in 1..=3 {
+            report.batches += 1;
+            report.batch_id = batch;
+            report.files += 2;
+            (report.tally.records, report.tally.dead) = (batch * 10, batch);
+            (report.applied.conflicts, report.applied.refused) = (batch, batch);
+            assert!(log.see(&report, None, "now"));
+            assert!(!log.see(&report, None, "now"));
+        }
+        let (before, now) = (lines("streaming_metrics.log.1"), lines(NAME));
+        assert_eq!((before.len(), now.len()), (2, 1));
+        let numbers = |line: &Value| {
+            ["batch", "files", "records", "conflict", "quarantined"].map(|name| line[name].as_u64())
+        };
+        assert_eq!(numbers(&now[0]), [3, 2, 10, 1, 2].map(Some));
+        assert_eq!(before[0]["step_ms"], 5);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_stops_nothing() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("logs"), "a file").expect("written");
+        let mut log = MetricsLog::new(&folder.path().join("logs"));
+        assert!(log.see(&Report { batches: 1, ..Report::default() }, None, "now"));
+    }
+}

@@ -1,0 +1,207 @@
+//! `quarantine list` and `quarantine replay`: what was refused, and another try at it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use telemetra_connectors::{Rejected, Replayed, Wanted};
+
+use crate::{
+    cli::QuarantineArgs,
+    exit::Exit,
+    out::{self, grouped, plain, table},
+    quarantine::candidates,
+    settings::Settings,
+    terminal::instant,
+    wiring,
+};
+
+/// Records of a list unless another number is asked for.
+const LIST_LIMIT: usize = 100;
+/// Records replayed in one transaction.
+const REPLAY_RECORDS: usize = 5_000;
+
+/// `quarantine list`.
+///
+/// # Errors
+/// When the store cannot be read, or an instant is none.
+pub fn list(settings: &Settings, args: &QuarantineArgs) -> anyhow::Result<Exit> {
+    let job = settings.job_or("commerce");
+    let mut wanted = wanted(args)?;
+    let (mut reader, _) = wiring::open_quarantine(settings)?;
+    let mut left = args.limit.unwrap_or(LIST_LIMIT);
+    let mut shown = Vec::new();
+    while left > 0 {
+        wanted.limit = left;
+        let page = reader.rejected(&job, &wanted)?;
+        let Some(last) = page.last() else { break };
+        wanted.after = Some((last.partition, last.offset));
+        left -= page.len().min(left);
+        if args.json {
+            page.iter().for_each(|record| out::line(&as_json(record).to_string()));
+        } else {
+            shown.extend(page.iter().map(row));
+        }
+    }
+    if !args.json {
+        let heading = ["batch", "place", "codes", "replayed", "record"].map(str::to_owned).to_vec();
+        let found = shown.len();
+        out::line(&table(&[vec![heading], shown].concat()));
+        let rest = if left == 0 { "; --limit shows more" } else { "" };
+        out::line(&format!("{} records{rest}", grouped(found as u64)));
+    }
+    Ok(Exit::Done)
+}
+
+/// `quarantine replay`.
+///
+/// # Errors
+/// When the store cannot be read or written, or an instant is none. What became a row by then stays one.
+pub fn replay(settings: &Settings, args: &QuarantineArgs) -> anyhow::Result<Exit> {
+    let job = settings.job_or("commerce");
+    let mut wanted = Wanted { pending_only: true, ..wanted(args)? };
+    let (mut reader, mut quarantine) = wiring::open_quarantine(settings)?;
+    let mut left = args.limit.unwrap_or(usize::MAX);
+    let mut outcome = Outcome::default();
+    while left > 0 {
+        wanted.limit = left.min(REPLAY_RECORDS);
+        let page = reader.rejected(&job, &wanted)?;
+        let Some(last) = page.last() else { break };
+        wanted.after = Some((last.partition, last.offset));
+        left -= page.len().min(left);
+        let tried = candidates(&page, &settings.commerce.timezone);
+        tried.refused.into_iter().for_each(|codes| outcome.refused(codes));
+        for came_to in quarantine.replay(&job, &tried.rows)? {
+            outcome.add(came_to);
+        }
+    }
+    out::line(&if args.json { serde_json::to_string_pretty(&outcome.as_json())? } else { outcome.text() });
+    Ok(Exit::Done)
+}
+
+/// What a replay came to.
+#[derive(Debug, Default)]
+struct Outcome {
+    accepted: u64,
+    duplicates: u64,
+    conflicts: u64,
+    /// Made a row by somebody else meanwhile.
+    not_pending: u64,
+    refused: BTreeMap<String, u64>,
+}
+
+impl Outcome {
+    fn add(&mut self, came_to: Replayed) {
+        match came_to {
+            Replayed::Accepted => self.accepted += 1,
+            Replayed::Duplicate => self.duplicates += 1,
+            Replayed::Conflict => self.conflicts += 1,
+            Replayed::NotPending => self.not_pending += 1,
+            Replayed::Refused(code) => self.refused(code),
+        }
+    }
+
+    fn refused(&mut self, codes: String) {
+        *self.refused.entry(codes).or_default() += 1;
+    }
+
+    fn text(&self) -> String {
+        let refused: u64 = self.refused.values().sum();
+        let mut text = format!(
+            "{} became rows, {} were duplicates, {} conflicts, {} are still refused",
+            grouped(self.accepted),
+            grouped(self.duplicates),
+            grouped(self.conflicts),
+            grouped(refused)
+        );
+        if self.not_pending > 0 {
+            text.push_str(&format!(", {} were replayed meanwhile", grouped(self.not_pending)));
+        }
+        for (codes, count) in &self.refused {
+            text.push_str(&format!("\n  {} {}", grouped(*count), plain(codes)));
+        }
+        text
+    }
+
+    fn as_json(&self) -> Value {
+        json!({
+            "accepted": self.accepted,
+            "duplicates": self.duplicates,
+            "conflicts": self.conflicts,
+            "not_pending": self.not_pending,
+            "refused": self.refused,
+        })
+    }
+}
+
+fn wanted(args: &QuarantineArgs) -> anyhow::Result<Wanted> {
+    let instant = |flag: &str, text: &Option<String>| {
+        let Some(text) = text else { return Ok(None) };
+        match text.parse::<Timestamp>() {
+            Ok(at) => Ok(Some(at.as_millisecond())),
+            Err(_) => {
+                anyhow::bail!("{flag}: `{}` is not an instant, write 2025-01-01T00:00:00Z", plain(text))
+            }
+        }
+    };
+    Ok(Wanted {
+        code: args.code.clone(),
+        file: args.file.clone(),
+        from_ms: instant("--from", &args.from)?,
+        to_ms: instant("--to", &args.to)?,
+        ..Wanted::default()
+    })
+}
+
+fn row(record: &Rejected) -> Vec<String> {
+    let place = match (&record.file, record.line) {
+        (Some(file), Some(line)) => format!("{}:{line}", plain(file)),
+        (Some(file), None) => plain(file).into_owned(),
+        (None, _) => {
+            let topic = plain(record.topic.as_deref().unwrap_or("?")).into_owned();
+            format!("{topic}/{}/{}", record.partition, record.offset)
+        }
+    };
+    vec![
+        record.batch_id.to_string(),
+        place,
+        plain(&record.codes).into_owned(),
+        record.replayed_at_ms.map_or("no".into(), instant),
+        plain(&String::from_utf8_lossy(&record.raw)).into_owned(),
+    ]
+}
+
+fn as_json(record: &Rejected) -> Value {
+    let codes: Vec<&str> = record.codes.split('|').collect();
+    json!({
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "file": record.file,
+        "line": record.line,
+        "byte_from": record.bytes.as_ref().map(|bytes| bytes.start),
+        "byte_to": record.bytes.as_ref().map(|bytes| bytes.end),
+        "codes": codes,
+        "raw": String::from_utf8_lossy(&record.raw),
+        "batch": record.batch_id,
+        "rejected_at": instant(record.rejected_at_ms),
+        "replayed_at": record.replayed_at_ms.map(instant),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_replay_came_to_is_told_with_reasons() {
+        let mut outcome = Outcome::default();
+        let refused = || Replayed::Refused("price_range\u{1b}".into());
+        for came_to in [Replayed::Accepted, Replayed::Conflict, refused(), refused(), Replayed::NotPending] {
+            outcome.add(came_to);
+        }
+        let expected = "1 became rows, 0 were duplicates, 1 conflicts, 2 are still refused, \
+                        1 were replayed meanwhile\n  2 price_range\\u{1b}";
+        assert_eq!(outcome.text(), expected);
+    }
+}
