@@ -8,6 +8,7 @@ mod folders;
 mod golden;
 mod instances;
 mod seam;
+mod shop;
 mod sim;
 mod stores;
 mod support;
