@@ -123,7 +123,7 @@ mod tests {
         report.compare(Clause::LateEvents, place, Side::new(2, "rows"), Side::new(3, "found late"));
         let bad = text("sqlite:x", &[report.clone()]);
         assert!(bad.contains("late_events: batch 7: rows is 2, found late is 3: -1"), "{bad}");
-        assert!(bad.contains("NOT balanced: 1 of 12 clauses fail"), "{bad}");
+        assert!(bad.contains("NOT balanced: 1 of 15 clauses fail"), "{bad}");
         let json = as_json("sqlite:x", &[report]);
         assert_eq!((&json["balanced"], &json["jobs"][0]["clauses"][8]["failed"]), (&json!(false), &json!(1)));
         assert!(text("sqlite:x", &[]).contains("nothing to audit"));
