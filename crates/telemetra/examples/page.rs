@@ -6,7 +6,7 @@ use telemetra::{
         self,
         data::{MomentShown, PageData, RatePoint, StreamNow},
     },
-    snapshot::{Holder, Latest, Snapshot, State},
+    snapshot::{ChatNumbers, Holder, Latest, Numbers, Snapshot, State},
 };
 
 struct Made;
@@ -76,19 +76,21 @@ fn main() -> anyhow::Result<()> {
         state: State::Running,
         batches: 1_204,
         events_per_second: 151.4,
-        counted: 1_204_977,
-        late: 61,
-        dead_letters: 57,
-        window_misses: 12,
-        watermark_ms: Some(now_ms() - 12_000),
-        holder: Some(Holder { name: "viewer/0".into(), reason: "its largest event time".into() }),
-        open_windows: 56,
-        final_windows: 4_310,
+        numbers: Numbers::Chat(ChatNumbers {
+            counted: 1_204_977,
+            late: 61,
+            dead_letters: 57,
+            window_misses: 12,
+            watermark_ms: Some(now_ms() - 12_000),
+            holder: Some(Holder { name: "viewer/0".into(), reason: "its largest event time".into() }),
+            open_windows: 56,
+            final_windows: 4_310,
+        }),
         rss_bytes: Some(31 << 20),
         ..Snapshot::default()
     });
     let listener = http::bind_from(([127, 0, 0, 1], 8080).into())?;
-    let page = http::start(listener, latest, Box::new(Made), 60_000)?;
+    let page = http::start(listener, latest.into(), Box::new(Made), 60_000)?;
     telemetra::out::line(&format!("http://{}/", page.address()));
     std::thread::park();
     Ok(())

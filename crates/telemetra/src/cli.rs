@@ -101,6 +101,8 @@ pub enum RunPipeline {
 pub enum GeneratePipeline {
     /// Realistic chat with emotes, bursts and raids
     Chat(GenerateArgs),
+    /// Shop events as CSV, with the exact sums that a run over them must come to
+    Commerce(GenerateCommerceArgs),
 }
 
 /// `run chat`.
@@ -229,6 +231,53 @@ pub struct GenerateArgs {
     pub settings: PlainFlags,
 }
 
+/// `generate commerce`.
+#[derive(Debug, Args)]
+pub struct GenerateCommerceArgs {
+    /// Records a second, exactly
+    #[arg(long, default_value_t = 100.0, value_name = "RATE")]
+    pub events_per_second: f64,
+    /// How much event time to write, such as `10 minutes`
+    #[arg(long, value_name = "TIME", conflicts_with = "count")]
+    pub duration: Option<String>,
+    /// How many records to write
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// The same seed gives the same records
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Share of records that break a rule
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    pub invalid: f64,
+    /// Share of records whose event came before, with the same payload
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    pub duplicate: f64,
+    /// Share of records whose event came before, with another payload
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    pub conflict: f64,
+    /// Folder to write to, or `-` for stdout
+    #[arg(long, short, default_value = "-", value_name = "DIR|-")]
+    pub output: String,
+    /// File for the sums as JSON
+    #[arg(long, value_name = "FILE")]
+    pub sums: Option<PathBuf>,
+    /// When the first event happens, such as 2025-01-01T00:00:00Z; with --live: now
+    #[arg(long, value_name = "INSTANT")]
+    pub start: Option<String>,
+    /// Write at the pace of the clock, until stopped if neither --duration nor --count is given
+    #[arg(long)]
+    pub live: bool,
+    /// Seconds of event time in one file
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub rotate: u32,
+    /// How files are compressed
+    #[arg(long, value_enum, default_value_t = Compress::None)]
+    pub compress: Compress,
+    /// Settings.
+    #[command(flatten)]
+    pub settings: PlainFlags,
+}
+
 /// Which events go to stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum StdoutKind {
@@ -241,7 +290,7 @@ pub enum StdoutKind {
 /// How files are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Compress {
-    /// Plain JSON Lines.
+    /// Plain text.
     None,
     /// gzip.
     Gz,

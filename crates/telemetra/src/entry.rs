@@ -80,6 +80,9 @@ fn settings(cli: &Cli, environment: Vec<(String, Option<String>)>) -> Result<Set
         Command::Generate { pipeline: GeneratePipeline::Chat(args) } => {
             (&args.settings.0, Purpose::Plain, &[])
         }
+        Command::Generate { pipeline: GeneratePipeline::Commerce(args) } => {
+            (&args.settings.0, Purpose::Plain, &[])
+        }
         Command::Migrate(args) => (&args.settings.0, Purpose::Store, &[]),
         Command::Quarantine { action: QuarantineAction::List(args) | QuarantineAction::Replay(args) } => {
             (&args.settings.0, Purpose::Store, &[])
@@ -103,7 +106,7 @@ fn dispatch(command: Command, settings: Settings) -> anyhow::Result<Exit> {
                 json: args.json,
                 accept_changed_meaning: args.accept_changed_meaning,
             };
-            let listener = settings.http.map(http::bind).transpose()?;
+            let listener = settings.http.map(http::bind).transpose()?.map(Into::into);
             run::run(&settings, &options, listener, &signals::listen()?, &screen, || {})
         }
         Command::Run { pipeline: RunPipeline::Commerce(args) } => {
@@ -113,11 +116,14 @@ fn dispatch(command: Command, settings: Settings) -> anyhow::Result<Exit> {
                 json: args.json,
                 ..run::RunOptions::default()
             };
-            let listener = settings.http.map(http::bind).transpose()?;
+            let listener = settings.http.map(http::bind).transpose()?.map(Into::into);
             run::run(&settings, &options, listener, &signals::listen()?, &screen, || {})
         }
         Command::Generate { pipeline: GeneratePipeline::Chat(args) } => {
             generate::generate(&args, &signals::listen()?)
+        }
+        Command::Generate { pipeline: GeneratePipeline::Commerce(args) } => {
+            generate::commerce::generate(&args, &signals::listen()?)
         }
         Command::Check(args) => check::check(&settings, args.sample, args.json),
         Command::Migrate(args) => migrate::migrate(&settings, &args),

@@ -44,26 +44,13 @@ pub struct Snapshot {
     pub events_per_second: f64,
     /// Records read.
     pub records: u64,
-    /// Events counted.
-    pub counted: u64,
-    /// Late events.
-    pub late: u64,
-    /// Refused records.
-    pub dead_letters: u64,
-    /// Windows that counted events missed.
-    pub window_misses: u64,
+    /// What became of them.
+    #[serde(flatten)]
+    pub numbers: Numbers,
     /// Records known and not yet read.
     pub lag_records: u64,
     /// Share of the input read, 0..=1, when its end is known (`--once`).
     pub progress: Option<f64>,
-    /// Committed watermark, milliseconds of event time.
-    pub watermark_ms: Option<i64>,
-    /// Who holds the watermark.
-    pub holder: Option<Holder>,
-    /// Windows not yet final.
-    pub open_windows: u64,
-    /// Windows that became final.
-    pub final_windows: u64,
     /// When the last commit was known applied, milliseconds of the wall clock.
     pub committed_at_ms: Option<i64>,
     /// Memory of the process, bytes, where the system tells.
@@ -74,6 +61,71 @@ pub struct Snapshot {
     pub warnings: Vec<String>,
     /// What was closed early at the start, and why; empty when nothing was.
     pub closed_early: String,
+}
+
+/// What became of the records, in the words of the pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "pipeline", rename_all = "snake_case")]
+pub enum Numbers {
+    /// Windows.
+    Chat(ChatNumbers),
+    /// Unique rows.
+    Commerce(CommerceNumbers),
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Numbers::Chat(ChatNumbers::default())
+    }
+}
+
+/// What chat came to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ChatNumbers {
+    /// Events counted.
+    pub counted: u64,
+    /// Late events.
+    pub late: u64,
+    /// Refused records.
+    pub dead_letters: u64,
+    /// Windows that counted events missed.
+    pub window_misses: u64,
+    /// Committed watermark, milliseconds of event time.
+    pub watermark_ms: Option<i64>,
+    /// Who holds the watermark.
+    pub holder: Option<Holder>,
+    /// Windows not yet final.
+    pub open_windows: u64,
+    /// Windows that became final.
+    pub final_windows: u64,
+}
+
+/// What shop events came to: records read = accepted + duplicates + conflicts + quarantined.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CommerceNumbers {
+    /// Records that became rows.
+    pub accepted: u64,
+    /// Records whose row was there.
+    pub duplicates: u64,
+    /// Records whose id had another row.
+    pub conflicts: u64,
+    /// Records refused otherwise.
+    pub quarantined: u64,
+    /// The files they came in.
+    pub files: Files,
+}
+
+/// Files since the start of this instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Files {
+    /// Read to their end.
+    pub read: u64,
+    /// Not read, since their content is known.
+    pub duplicates: u64,
+    /// Without a record.
+    pub empty: u64,
+    /// Taken in as one refused record, since they cannot be read as records.
+    pub faulty: u64,
 }
 
 /// Who holds the watermark, and why.
@@ -127,5 +179,16 @@ mod tests {
         assert_eq!((json["state"].as_str(), json["cause"].as_str()), (Some("halted"), Some("why")));
         let json = serde_json::to_value(Snapshot::default()).expect("plain data");
         assert_eq!((json["state"].as_str(), json.get("cause")), (Some("starting"), None));
+    }
+
+    #[test]
+    fn each_pipeline_shows_its_own_numbers() {
+        let chat = serde_json::to_value(Snapshot::default()).expect("plain data");
+        assert_eq!((&chat["pipeline"], &chat["late"]), (&"chat".into(), &0.into()));
+        let numbers = Numbers::Commerce(CommerceNumbers { accepted: 3, ..CommerceNumbers::default() });
+        let shop = Snapshot { numbers, ..Snapshot::default() };
+        let shop = serde_json::to_value(&shop).expect("plain data");
+        assert_eq!((&shop["pipeline"], &shop["accepted"]), (&"commerce".into(), &3.into()));
+        assert_eq!((shop.get("late"), &shop["files"]["read"]), (None, &0.into()));
     }
 }

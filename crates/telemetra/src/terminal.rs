@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use crate::{
     out::{grouped, plain},
-    snapshot::{Latest, Snapshot, State},
+    snapshot::{ChatNumbers, CommerceNumbers, Latest, Numbers, Snapshot, State},
 };
 
 const REDRAW: Duration = Duration::from_millis(250);
@@ -100,22 +100,44 @@ fn logged(latest: &Latest, ended: &Receiver<()>) {
         if matches!(snapshot.state, State::Retrying(_)) {
             continue;
         }
-        let holder = snapshot.holder.as_ref();
-        tracing::info!(
-            state = state_word(&snapshot.state),
-            batches = snapshot.batches,
-            events_per_second = snapshot.events_per_second.round(),
-            lag_records = snapshot.lag_records,
-            watermark = snapshot.watermark_ms.map(instant),
-            held_by = holder.map(|holder| holder.name.as_str()),
-            reason = holder.map(|holder| holder.reason.as_str()),
-            open_windows = snapshot.open_windows,
-            final_windows = snapshot.final_windows,
-            late = snapshot.late,
-            dead_letters = snapshot.dead_letters,
-            "progress"
-        );
+        match &snapshot.numbers {
+            Numbers::Chat(chat) => log_chat(&snapshot, chat),
+            Numbers::Commerce(shop) => log_commerce(&snapshot, shop),
+        }
     }
+}
+
+fn log_chat(snapshot: &Snapshot, chat: &ChatNumbers) {
+    let holder = chat.holder.as_ref();
+    tracing::info!(
+        state = state_word(&snapshot.state),
+        batches = snapshot.batches,
+        events_per_second = snapshot.events_per_second.round(),
+        lag_records = snapshot.lag_records,
+        watermark = chat.watermark_ms.map(instant),
+        held_by = holder.map(|holder| holder.name.as_str()),
+        reason = holder.map(|holder| holder.reason.as_str()),
+        open_windows = chat.open_windows,
+        final_windows = chat.final_windows,
+        late = chat.late,
+        dead_letters = chat.dead_letters,
+        "progress"
+    );
+}
+
+fn log_commerce(snapshot: &Snapshot, shop: &CommerceNumbers) {
+    tracing::info!(
+        state = state_word(&snapshot.state),
+        batches = snapshot.batches,
+        events_per_second = snapshot.events_per_second.round(),
+        lag_records = snapshot.lag_records,
+        accepted = shop.accepted,
+        duplicates = shop.duplicates,
+        conflicts = shop.conflicts,
+        quarantined = shop.quarantined,
+        files = shop.files.read,
+        "progress"
+    );
 }
 
 /// The status line of a running job; `now_ms` is the wall clock.
@@ -124,24 +146,43 @@ pub fn status_line(snapshot: &Snapshot, now_ms: i64) -> String {
         vec![degraded(snapshot, now_ms).unwrap_or_else(|| state_word(&snapshot.state).to_owned())];
     parts.push(format!("{} events/s", grouped(snapshot.events_per_second.round().max(0.0) as u64)));
     parts.push(format!("lag {}", grouped(snapshot.lag_records)));
-    parts.push(match snapshot.watermark_ms {
-        Some(ms) => format!("watermark {} ({} ago)", clock(ms), age(now_ms.saturating_sub(ms))),
-        None => "no watermark yet".to_owned(),
-    });
-    if let Some(holder) = &snapshot.holder {
-        parts.push(format!("held by {} ({})", plain(&holder.name), plain(&holder.reason)));
+    match &snapshot.numbers {
+        Numbers::Chat(chat) => parts.extend(chat_parts(chat, now_ms)),
+        Numbers::Commerce(shop) => parts.push(commerce_part(shop)),
     }
-    parts.push(format!(
-        "windows {} open, {} final",
-        grouped(snapshot.open_windows),
-        grouped(snapshot.final_windows)
-    ));
-    parts.push(format!("late {}", grouped(snapshot.late)));
-    parts.push(format!("dead letters {}", grouped(snapshot.dead_letters)));
     if let State::Standby(cause) | State::Halted(cause) = &snapshot.state {
         parts.push(plain(cause).into_owned());
     }
     parts.join(" · ")
+}
+
+fn chat_parts(chat: &ChatNumbers, now_ms: i64) -> Vec<String> {
+    let mut parts = vec![match chat.watermark_ms {
+        Some(ms) => format!("watermark {} ({} ago)", clock(ms), age(now_ms.saturating_sub(ms))),
+        None => "no watermark yet".to_owned(),
+    }];
+    if let Some(holder) = &chat.holder {
+        parts.push(format!("held by {} ({})", plain(&holder.name), plain(&holder.reason)));
+    }
+    let windows = (grouped(chat.open_windows), grouped(chat.final_windows));
+    parts.push(format!("windows {} open, {} final", windows.0, windows.1));
+    parts.push(refused_part(chat));
+    parts
+}
+
+fn refused_part(chat: &ChatNumbers) -> String {
+    format!("late {} · dead letters {}", grouped(chat.late), grouped(chat.dead_letters))
+}
+
+fn commerce_part(shop: &CommerceNumbers) -> String {
+    format!(
+        "accepted {} · duplicates {} · conflicts {} · quarantined {} · files {}",
+        grouped(shop.accepted),
+        grouped(shop.duplicates),
+        grouped(shop.conflicts),
+        grouped(shop.quarantined),
+        grouped(shop.files.read)
+    )
 }
 
 /// What stands first while something is away: since when, how long, why.
@@ -171,11 +212,11 @@ pub fn progress_line(snapshot: &Snapshot, elapsed: Duration, now_ms: i64) -> Str
         let left_s = elapsed.as_secs_f64() * (1.0 - share) / share;
         line.push_str(&format!(" · {} left", age((left_s * 1_000.0) as i64)));
     }
-    line.push_str(&format!(
-        " · late {} · dead letters {}",
-        grouped(snapshot.late),
-        grouped(snapshot.dead_letters)
-    ));
+    line.push_str(" · ");
+    line.push_str(&match &snapshot.numbers {
+        Numbers::Chat(chat) => refused_part(chat),
+        Numbers::Commerce(shop) => commerce_part(shop),
+    });
     line
 }
 
@@ -237,12 +278,15 @@ mod tests {
             state: State::Running,
             events_per_second: 12_345.6,
             lag_records: 1_000,
-            watermark_ms: Some(1_700_000_000_000),
-            holder: Some(Holder { name: "viewer/0".into(), reason: "no event\nyet".into() }),
-            open_windows: 6,
-            final_windows: 1_234,
-            late: 1,
-            dead_letters: 2,
+            numbers: Numbers::Chat(ChatNumbers {
+                watermark_ms: Some(1_700_000_000_000),
+                holder: Some(Holder { name: "viewer/0".into(), reason: "no event\nyet".into() }),
+                open_windows: 6,
+                final_windows: 1_234,
+                late: 1,
+                dead_letters: 2,
+                ..ChatNumbers::default()
+            }),
             ..Snapshot::default()
         };
         assert_eq!(
@@ -257,6 +301,17 @@ mod tests {
         let snapshot = Snapshot { records: 250, progress: Some(0.25), ..Snapshot::default() };
         let line = progress_line(&snapshot, Duration::from_secs(10), 0);
         assert_eq!(line, "250 records · 0 events/s · 30 s left · late 0 · dead letters 0");
+    }
+
+    #[test]
+    fn commerce_has_no_windows() {
+        let numbers =
+            CommerceNumbers { accepted: 5, duplicates: 1, conflicts: 2, ..CommerceNumbers::default() };
+        let snapshot = Snapshot { numbers: Numbers::Commerce(numbers), ..Snapshot::default() };
+        let counts = "accepted 5 · duplicates 1 · conflicts 2 · quarantined 0 · files 0";
+        assert_eq!(status_line(&snapshot, 0), format!("starting · 0 events/s · lag 0 · {counts}"));
+        let line = progress_line(&snapshot, Duration::ZERO, 0);
+        assert_eq!(line, format!("0 records · 0 events/s · {counts}"));
     }
 
     #[test]

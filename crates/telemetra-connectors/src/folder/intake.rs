@@ -81,6 +81,8 @@ pub(crate) struct Folder {
     pub(crate) empty_count: u64,
     /// Files that were taken in as one record.
     pub(crate) faulty_count: u64,
+    /// Files of which no record will be read again; one that grew counts once more.
+    pub(crate) read_count: u64,
     /// Decoded bytes indexed so far, by all passes.
     pub(crate) indexed_bytes: Arc<AtomicU64>,
 }

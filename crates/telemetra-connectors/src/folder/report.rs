@@ -29,6 +29,8 @@ pub struct Report {
     pub files_empty: u64,
     /// Files with a fault that were taken in as one record since the start.
     pub files_faulty: u64,
+    /// Files read to their end since the start; one that grew and was read on counts once more.
+    pub files_read: u64,
     /// Files moved away since the start, those that were there already included.
     pub files_moved: u64,
 }

@@ -144,6 +144,7 @@ impl FolderSource {
             polled_ms: 0,
             empty_count: 0,
             faulty_count: 0,
+            read_count: 0,
             indexed_bytes: reporter.indexed_bytes.clone(),
         };
         let folders: Vec<_> = inputs.iter().map(|input| input.path.as_ref().map(folder)).collect();
@@ -216,6 +217,7 @@ impl FolderSource {
             report.duplicates_count += folder.duplicates.count;
             report.files_empty += folder.empty_count;
             report.files_faulty += folder.faulty_count;
+            report.files_read += folder.read_count;
             if let Some(processed) = &folder.processed {
                 report.files_moved += processed.count;
                 report.warnings.extend(processed.warnings());
@@ -316,8 +318,12 @@ impl Source for FolderSource {
         let Some(folder) = self.folder_mut(partition) else { return };
         if let Some(sequence) = folder.sequences.get_mut(&partition.partition) {
             let names = sequence.committed(replay, next);
+            let read = names.len() as u64;
+            folder.read_count += read;
             folder.drop_emptied();
             folder.put_away(&names);
+            // The last commit of a run has no poll after it.
+            self.reporter.report.lock().unwrap_or_else(PoisonError::into_inner).files_read += read;
         }
     }
 }

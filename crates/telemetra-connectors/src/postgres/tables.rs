@@ -36,6 +36,7 @@ pub(super) trait Tables: Keeps + Sized {
     fn columns<'a>(held: &'a Held, commit: &'a BatchOf<Self>) -> Result<Self::Columns<'a>, Failure>;
 
     /// Adds the statements of the columns to the first flight.
+    #[expect(clippy::ptr_arg, reason = "a statement's argument is a sized value")]
     fn push<'s>(
         columns: &'s Self::Columns<'_>,
         flight: &mut Vec<Statement<'s>>,

@@ -93,12 +93,11 @@ fn replay(db: &mut Connection, job: &str, rows: &CommerceRows) -> Result<Vec<Rep
     Ok(replayed)
 }
 
+/// The batch that refused a record, and its Kafka topic.
+type Pending = (i64, Option<String>);
+
 /// Batch and topic of each record that is in quarantine and was not replayed.
-fn kept(
-    db: &Connection,
-    job: &str,
-    rows: &CommerceRows,
-) -> Result<Vec<Option<(i64, Option<String>)>>, Failure> {
+fn kept(db: &Connection, job: &str, rows: &CommerceRows) -> Result<Vec<Option<Pending>>, Failure> {
     let sql = "SELECT batch_id, topic FROM rejected_events
                WHERE job = ?1 AND \"partition\" = ?2 AND \"offset\" = ?3 AND replayed_at IS NULL";
     let mut statement = db.prepare_cached(sql)?;

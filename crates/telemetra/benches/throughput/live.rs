@@ -16,8 +16,8 @@ use anyhow::{Context, ensure};
 use telemetra::{
     cli::Compress,
     commands::{
-        meter::Meter as Progress,
-        run::RunOptions,
+        meter::{InputNow, Meter as Progress},
+        run::{Pipeline, RunOptions},
         run_loop::{Conduct, Ending, Work, drive, now_ms},
     },
     generate::feed::Feed,
@@ -99,7 +99,8 @@ pub(crate) fn run(folder: &Path, store: &str, seconds: u64, workers: u64) -> any
     let stop = Stop::default();
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut watched = Watched { inner: started.work, stop: stop.clone(), until, marks: Vec::new() };
-    let mut progress = Progress::new(Latest::default(), "chat".into(), Box::new(Vec::new));
+    let mut progress =
+        Progress::new(Latest::default(), "chat".into(), Pipeline::Chat, Box::new(InputNow::default));
     let mut meter = Meter::default();
     let ending = meter.time(|| Ok(drive(&mut watched, &conduct, &mut progress, &stop, started.ahead)))?;
     ensure!(ending == Ending::Stopped, "{ending:?}");

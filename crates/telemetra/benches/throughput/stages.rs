@@ -5,8 +5,8 @@ use std::{hint::black_box, ops::Range, path::Path};
 use anyhow::{Context, ensure};
 use telemetra::{
     commands::{
-        meter::Meter as Progress,
-        run::RunOptions,
+        meter::{InputNow, Meter as Progress},
+        run::{Pipeline, RunOptions},
         run_loop::{Conduct, Ending, drive},
     },
     settings::Settings,
@@ -179,7 +179,8 @@ fn to_store(settings: &Settings) -> anyhow::Result<Outcome> {
     };
     let counted = meter.time(|| {
         let mut started = wiring::start(settings, &options)?;
-        let mut progress = Progress::new(Latest::default(), "chat".into(), Box::new(Vec::new));
+        let mut progress =
+            Progress::new(Latest::default(), "chat".into(), Pipeline::Chat, Box::new(InputNow::default));
         let work = &mut *started.work;
         let ending = drive(work, &conduct, &mut progress, &Stop::default(), &mut started.ahead);
         ensure!(ending == Ending::Done, "{ending:?}");

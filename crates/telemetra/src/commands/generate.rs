@@ -1,4 +1,8 @@
 //! `generate chat`: to a folder or stdout, as fast as it goes or at the pace of the clock.
+//!
+//! How much is written and at what pace is said here for `generate commerce` too.
+
+pub mod commerce;
 
 use std::{
     io::{self, BufWriter, Write},
@@ -32,7 +36,7 @@ const SLICE_MS: i64 = 1_000;
 struct Extent {
     /// Events are written before this, milliseconds; `i64::MAX` for no end.
     until_ms: i64,
-    /// Most chat events.
+    /// Most chat events, or shop events.
     most: u64,
 }
 
@@ -67,24 +71,52 @@ pub fn generate(args: &GenerateArgs, stop: &Stop) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// When the first event happens and how much is written, as flags say it.
+#[derive(Clone, Copy, Debug)]
+struct When<'a> {
+    start: Option<&'a str>,
+    duration: Option<&'a str>,
+    count: Option<u64>,
+    live: bool,
+}
+
+impl When<'_> {
+    /// Start, milliseconds, and extent; adds what is wrong to `faults`.
+    fn extent(&self, now_ms: i64, faults: &mut Vec<String>) -> (i64, Extent) {
+        let start_ms = self.start_ms(now_ms, faults);
+        let duration_ms = self.duration.map(|text| parse::duration_ms(text, 1..=DURATION_MS_MAX));
+        let duration_ms = duration_ms.transpose().unwrap_or_else(|(what, next)| {
+            faults.push(format!("--duration: {what}; {next}"));
+            None
+        });
+        let open_ended = self.live || duration_ms.is_some();
+        let extent = Extent {
+            until_ms: duration_ms.map_or(i64::MAX, |ms| start_ms.saturating_add(ms)),
+            most: self.count.unwrap_or(if open_ended { u64::MAX } else { DEFAULT_COUNT }),
+        };
+        (start_ms, extent)
+    }
+
+    fn start_ms(&self, now_ms: i64, faults: &mut Vec<String>) -> i64 {
+        match self.start {
+            None if self.live => now_ms,
+            None => ChatPlan::default().start_ms,
+            Some(text) => text.parse::<Timestamp>().map_or_else(
+                |_| {
+                    faults.push(format!("--start: `{text}` is not an instant, write 2025-01-01T00:00:00Z"));
+                    0
+                },
+                Timestamp::as_millisecond,
+            ),
+        }
+    }
+}
+
 fn plan(args: &GenerateArgs, now_ms: i64) -> Result<(ChatPlan, Extent), Vec<String>> {
     let mut faults = Vec::new();
-    let start_ms = match &args.start {
-        None if args.live => now_ms,
-        None => ChatPlan::default().start_ms,
-        Some(text) => text.parse::<Timestamp>().map_or_else(
-            |_| {
-                faults.push(format!("--start: `{text}` is not an instant, write 2025-01-01T00:00:00Z"));
-                0
-            },
-            Timestamp::as_millisecond,
-        ),
-    };
-    let duration_ms = args.duration.as_ref().map(|text| parse::duration_ms(text, 1..=DURATION_MS_MAX));
-    let duration_ms = duration_ms.transpose().unwrap_or_else(|(what, next)| {
-        faults.push(format!("--duration: {what}; {next}"));
-        None
-    });
+    let (start, duration) = (args.start.as_deref(), args.duration.as_deref());
+    let when = When { start, duration, count: args.count, live: args.live };
+    let (start_ms, extent) = when.extent(now_ms, &mut faults);
     let plan = ChatPlan {
         seed: args.seed,
         streams: args.streams,
@@ -97,11 +129,6 @@ fn plan(args: &GenerateArgs, now_ms: i64) -> Result<(ChatPlan, Extent), Vec<Stri
         ..ChatPlan::default()
     };
     faults.extend(plan.check().err().unwrap_or_default());
-    let open_ended = args.live || duration_ms.is_some();
-    let extent = Extent {
-        until_ms: duration_ms.map_or(i64::MAX, |ms| start_ms.saturating_add(ms)),
-        most: args.count.unwrap_or(if open_ended { u64::MAX } else { DEFAULT_COUNT }),
-    };
     if faults.is_empty() { Ok((plan, extent)) } else { Err(faults) }
 }
 

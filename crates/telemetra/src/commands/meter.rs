@@ -5,40 +5,55 @@ use std::{
     time::{Duration, Instant},
 };
 
-use telemetra_engine::report::Report;
+use telemetra_engine::{ids::PartitionId, report::Report};
 
-use super::run_loop::{Work, now_ms};
+use super::{
+    run::Pipeline,
+    run_loop::{Work, now_ms},
+};
 use crate::{
     process::rss_bytes,
-    snapshot::{Holder, Latest, PartitionStatus, Snapshot, State},
+    snapshot::{
+        ChatNumbers, CommerceNumbers, Files, Holder, Latest, Numbers, PartitionStatus, Snapshot, State,
+    },
 };
+
+/// What the input tells beside its records.
+#[derive(Clone, Debug, Default)]
+pub struct InputNow {
+    /// What is not read, and why.
+    pub warnings: Vec<String>,
+    /// What became of the files.
+    pub files: Files,
+}
 
 /// Turns the engine's report into snapshots and publishes them.
 pub struct Meter {
     latest: Latest,
     job: String,
+    pipeline: Pipeline,
     taken_over_at_ms: i64,
     records_at_start: Option<u64>,
     marks: Vec<(Instant, u64)>,
     batches: u64,
     committed_at_ms: Option<i64>,
-    warnings: Box<dyn FnMut() -> Vec<String>>,
+    input: Box<dyn FnMut() -> InputNow>,
     said: HashSet<String>,
 }
 
 impl Meter {
-    /// A meter of a job that was just taken over, which publishes to `latest`; `warnings` tells what is not
-    /// read, and why.
-    pub fn new(latest: Latest, job: String, warnings: Box<dyn FnMut() -> Vec<String>>) -> Self {
+    /// A meter of a job that was just taken over, which publishes to `latest`.
+    pub fn new(latest: Latest, job: String, pipeline: Pipeline, input: Box<dyn FnMut() -> InputNow>) -> Self {
         Self {
             latest,
             job,
+            pipeline,
             taken_over_at_ms: now_ms(),
             records_at_start: None,
             marks: Vec::new(),
             batches: 0,
             committed_at_ms: None,
-            warnings,
+            input,
             said: HashSet::new(),
         }
     }
@@ -55,27 +70,26 @@ impl Meter {
 
     fn show(&mut self, work: &dyn Work, state: State, retrying_since_ms: Option<i64>) {
         let names = work.input_names();
-        let warnings = self.warn();
-        let snapshot = self.snapshot(work.report(), &names, state);
+        let InputNow { warnings, files } = (self.input)();
+        self.warn(&warnings);
+        let snapshot = self.snapshot(work.report(), &names, state, files);
         self.latest.publish(Snapshot { warnings, retrying_since_ms, ..snapshot });
     }
 
-    /// What is not read now; logged once by file and cause.
-    fn warn(&mut self) -> Vec<String> {
+    /// Logs what is not read now, once by file and cause.
+    fn warn(&mut self, warnings: &[String]) {
         const SAID_MAX: usize = 10_000;
-        let warnings = (self.warnings)();
         if self.said.len() > SAID_MAX {
             self.said.clear();
         }
-        for warning in &warnings {
+        for warning in warnings {
             if self.said.insert(warning.clone()) {
                 tracing::warn!("not read: {warning}");
             }
         }
-        warnings
     }
 
-    fn snapshot(&mut self, report: &Report, inputs: &[&str], state: State) -> Snapshot {
+    fn snapshot(&mut self, report: &Report, inputs: &[&str], state: State, files: Files) -> Snapshot {
         const RATE_OVER: Duration = Duration::from_secs(5);
         let now = Instant::now();
         self.marks.push((now, report.tally.records));
@@ -90,9 +104,6 @@ impl Meter {
         }
         let total = *self.records_at_start.get_or_insert(report.tally.records + report.lag_records);
         let total = total.max(report.tally.records + report.lag_records);
-        let name = |input: u8, partition: u32| {
-            format!("{}/{partition}", inputs.get(usize::from(input)).copied().unwrap_or("input"))
-        };
         Snapshot {
             job: self.job.clone(),
             state,
@@ -101,26 +112,19 @@ impl Meter {
             batches: report.batch_id,
             events_per_second: rate,
             records: report.tally.records,
-            counted: report.tally.counted,
-            late: report.tally.late,
-            dead_letters: report.tally.dead,
-            window_misses: u64::try_from(report.window_misses).unwrap_or(0),
+            numbers: match self.pipeline {
+                Pipeline::Chat => Numbers::Chat(chat_numbers(report, inputs)),
+                Pipeline::Commerce => Numbers::Commerce(commerce_numbers(report, files)),
+            },
             lag_records: report.lag_records,
             progress: (total > 0).then(|| report.tally.records as f64 / total as f64),
-            watermark_ms: report.watermark_ms,
-            holder: report.holder.as_ref().map(|holder| Holder {
-                name: name(holder.id.input, holder.id.partition),
-                reason: holder.reason.to_owned(),
-            }),
-            open_windows: report.open_windows as u64,
-            final_windows: report.final_rows,
             committed_at_ms: self.committed_at_ms,
             rss_bytes: rss_bytes(),
             partitions: report
                 .partitions
                 .iter()
                 .map(|(id, partition)| PartitionStatus {
-                    name: name(id.input, id.partition),
+                    name: name(inputs, *id),
                     next: partition.next,
                     end: partition.end,
                     position_ms: partition.position_ms,
@@ -130,5 +134,37 @@ impl Meter {
             warnings: Vec::new(),
             closed_early: report.closed_early.clone(),
         }
+    }
+}
+
+/// Input and partition: `chat/0`.
+fn name(inputs: &[&str], id: PartitionId) -> String {
+    format!("{}/{}", inputs.get(usize::from(id.input)).copied().unwrap_or("input"), id.partition)
+}
+
+fn chat_numbers(report: &Report, inputs: &[&str]) -> ChatNumbers {
+    ChatNumbers {
+        counted: report.tally.counted,
+        late: report.tally.late,
+        dead_letters: report.tally.dead,
+        window_misses: u64::try_from(report.window_misses).unwrap_or(0),
+        watermark_ms: report.watermark_ms,
+        holder: report
+            .holder
+            .as_ref()
+            .map(|holder| Holder { name: name(inputs, holder.id), reason: holder.reason.to_owned() }),
+        open_windows: report.open_windows as u64,
+        final_windows: report.final_rows,
+    }
+}
+
+fn commerce_numbers(report: &Report, files: Files) -> CommerceNumbers {
+    CommerceNumbers {
+        accepted: report.applied.accepted,
+        duplicates: report.applied.duplicates,
+        conflicts: report.applied.conflicts,
+        // By the rules, and by the store.
+        quarantined: report.tally.dead + report.applied.refused,
+        files,
     }
 }

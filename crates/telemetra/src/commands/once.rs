@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     out::{grouped, plain},
     process,
-    snapshot::Snapshot,
+    snapshot::{Numbers, Snapshot},
     terminal::instant,
 };
 
@@ -41,17 +41,10 @@ impl<'a> OnceReport<'a> {
         let Self { snapshot, seconds, .. } = self;
         let rate = if *seconds > 0.0 { snapshot.records as f64 / seconds } else { 0.0 };
         let mut text = format!(
-            "{} records read in {seconds:.1} s ({} a second)\n  counted {}, late {}, dead letters {}, windows missed {}\n  \
-             windows {} final, {} still open; watermark {}\n",
+            "{} records read in {seconds:.1} s ({} a second)\n{}",
             grouped(snapshot.records),
             grouped(rate as u64),
-            grouped(snapshot.counted),
-            grouped(snapshot.late),
-            grouped(snapshot.dead_letters),
-            grouped(snapshot.window_misses),
-            grouped(snapshot.final_windows),
-            grouped(snapshot.open_windows),
-            snapshot.watermark_ms.map_or("none".into(), instant),
+            outcome(&snapshot.numbers)
         );
         if !snapshot.closed_early.is_empty() {
             text.push_str(&format!("  closed early: {}\n", plain(&snapshot.closed_early)));
@@ -60,5 +53,34 @@ impl<'a> OnceReport<'a> {
             text.push_str(&format!("  not read: {}\n", plain(warning)));
         }
         text
+    }
+}
+
+/// What became of the records, in whole lines.
+fn outcome(numbers: &Numbers) -> String {
+    match numbers {
+        Numbers::Chat(chat) => format!(
+            "  counted {}, late {}, dead letters {}, windows missed {}\n  \
+             windows {} final, {} still open; watermark {}\n",
+            grouped(chat.counted),
+            grouped(chat.late),
+            grouped(chat.dead_letters),
+            grouped(chat.window_misses),
+            grouped(chat.final_windows),
+            grouped(chat.open_windows),
+            chat.watermark_ms.map_or("none".into(), instant),
+        ),
+        Numbers::Commerce(shop) => format!(
+            "  accepted {}, duplicates {}, conflicts {}, quarantined {}\n  \
+             files {} read, {} duplicates, {} without a record, {} faulty\n",
+            grouped(shop.accepted),
+            grouped(shop.duplicates),
+            grouped(shop.conflicts),
+            grouped(shop.quarantined),
+            grouped(shop.files.read),
+            grouped(shop.files.duplicates),
+            grouped(shop.files.empty),
+            grouped(shop.files.faulty),
+        ),
     }
 }

@@ -1,4 +1,4 @@
-//! `run chat`: page, status line and loop around one job; how each ending is told.
+//! `run`: page, status line and loop around one job; how each ending is told.
 
 use std::{
     net::TcpListener,
@@ -6,18 +6,18 @@ use std::{
 };
 
 use super::{
-    meter::Meter,
+    meter::{InputNow, Meter},
     once::OnceReport,
     run_loop::{Ahead, Conduct, Ending, Work, drive},
     take_over::take_over,
 };
 use crate::{
     exit::Exit,
-    http::{self, on_demand::OnDemand},
+    http::{self, jobs::Jobs, on_demand::OnDemand},
     out,
     settings::{Inputs, Settings},
     signals::Stop,
-    snapshot::{Latest, Snapshot, State},
+    snapshot::{ChatNumbers, CommerceNumbers, Latest, Numbers, Snapshot, State},
     terminal::{Screen, StatusLine},
     wiring,
 };
@@ -43,6 +43,14 @@ impl Pipeline {
             Pipeline::Commerce => "commerce",
         }
     }
+
+    /// What it has counted before its first record.
+    pub fn numbers(self) -> Numbers {
+        match self {
+            Pipeline::Chat => Numbers::Chat(ChatNumbers::default()),
+            Pipeline::Commerce => Numbers::Commerce(CommerceNumbers::default()),
+        }
+    }
 }
 
 /// What a run is told beside its settings.
@@ -66,11 +74,38 @@ pub struct Started {
     pub work: Box<dyn Work>,
     /// What the end of the input is still waited for.
     pub ahead: Box<dyn FnMut() -> Ahead>,
-    /// What is not read, and why.
-    pub warnings: Box<dyn FnMut() -> Vec<String>>,
+    /// What the input tells beside its records.
+    pub input: Box<dyn FnMut() -> InputNow>,
 }
 
-/// Runs a pipeline until its end. `listener` is where the page is served, if it is; `at_end` is called
+/// Where a page is served, and the job it shows beside this one.
+#[derive(Debug)]
+pub struct PageAt {
+    /// Where it listens.
+    pub listener: TcpListener,
+    /// Another job of this process.
+    pub beside: Option<Latest>,
+}
+
+impl From<TcpListener> for PageAt {
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, beside: None }
+    }
+}
+
+/// Runs a pipeline beside another one: without page, status line and report. `latest` is where it shows itself.
+pub fn run_beside(settings: &Settings, options: &RunOptions, stop: &Stop, latest: &Latest) -> Ending {
+    latest.publish(begun(settings, options.pipeline));
+    follow(settings, options, stop, latest)
+}
+
+/// What is shown of a job before it is taken over.
+fn begun(settings: &Settings, pipeline: Pipeline) -> Snapshot {
+    let job = settings.job_or(pipeline.name());
+    Snapshot { job, numbers: pipeline.numbers(), ..Snapshot::default() }
+}
+
+/// Runs a pipeline until its end. `page` is where the page is served, if it is; `at_end` is called
 /// once nothing more is read, which with a page that stays can be long before this returns.
 ///
 /// # Errors
@@ -78,7 +113,7 @@ pub struct Started {
 pub fn run(
     settings: &Settings,
     options: &RunOptions,
-    listener: Option<TcpListener>,
+    page: Option<PageAt>,
     stop: &Stop,
     screen: &Screen,
     at_end: impl FnOnce(),
@@ -87,18 +122,18 @@ pub fn run(
         demand_folders(settings, options.pipeline)?;
     }
     let latest = Latest::default();
-    latest.publish(Snapshot { job: settings.job_or(options.pipeline.name()), ..Snapshot::default() });
+    latest.publish(begun(settings, options.pipeline));
     out::note(&format!("store {} (from {})", settings.store, settings.store.origin));
     settings.notes.iter().for_each(|note| out::note(note));
     // Before anything else, so that a long replay and a halt at the start show on the page too.
-    let page = listener.map(|listener| serve(settings, listener, &latest)).transpose()?;
-    let begun = Instant::now();
+    let page = page.map(|page| serve(settings, page, &latest)).transpose()?;
+    let begun_at = Instant::now();
     let ending = {
         let _line = StatusLine::follow(latest.clone(), screen.clone(), options.once)?;
         follow(settings, options, stop, &latest)
     };
     at_end();
-    report(options, &latest, &ending, begun.elapsed())?;
+    report(options, &latest, &ending, begun_at.elapsed())?;
     if page.is_some() && matches!(ending, Ending::Halted(_)) {
         out::note("the page stays until you stop this run");
         stop.wait_for_it();
@@ -130,7 +165,8 @@ fn follow(settings: &Settings, options: &RunOptions, stop: &Stop, latest: &Lates
         settle_max: SETTLE_MAX,
         retry_delay: settings.flow.retry_delay,
     };
-    let mut meter = Meter::new(latest.clone(), settings.job_or(options.pipeline.name()), started.warnings);
+    let job = settings.job_or(options.pipeline.name());
+    let mut meter = Meter::new(latest.clone(), job, options.pipeline, started.input);
     let work = &mut *started.work;
     let closed_early = &work.report().closed_early;
     if !closed_early.is_empty() {
@@ -146,10 +182,11 @@ fn follow(settings: &Settings, options: &RunOptions, stop: &Stop, latest: &Lates
 }
 
 /// Serves the page and says where.
-fn serve(settings: &Settings, listener: TcpListener, latest: &Latest) -> anyhow::Result<http::Page> {
+fn serve(settings: &Settings, page: PageAt, latest: &Latest) -> anyhow::Result<http::Page> {
     let opened = settings.clone();
     let data = OnDemand::new(move || wiring::page_data(&opened));
-    let page = http::start(listener, latest.clone(), Box::new(data), settings.chat.window.length_ms())?;
+    let jobs = Jobs { main: latest.clone(), beside: page.beside };
+    let page = http::start(page.listener, jobs, Box::new(data), settings.chat.window.length_ms())?;
     out::note(&format!("page  http://{}/", page.address()));
     Ok(page)
 }

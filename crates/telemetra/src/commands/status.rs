@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 use telemetra_engine::status::{JobStatus, PositionStatus};
 
-use super::run_loop::now_ms;
+use super::{run::Pipeline, run_loop::now_ms};
 use crate::{
     exit::Exit,
     out::{self, grouped, plain, table, whole},
@@ -75,26 +75,58 @@ fn text(store: &str, jobs: &[JobNow], now_ms: i64) -> String {
             0 => "nothing committed yet".into(),
             batch => format!("batch {}, updated {}", grouped(batch), ago(job.updated_at_ms)),
         };
-        let watermark = job.watermark.ms().map_or("none yet".into(), ago);
-        let held = holder(job)
-            .map_or(String::new(), |(at, reason)| format!("\n            held by {}: {reason}", name(at)));
         text.push_str(&format!(
-            "\njob {}: {stands}\n  {batch} (instance {}, {})\n  watermark {watermark}{held}\n",
+            "\njob {}: {stands}\n  {batch} (instance {}, {})\n",
             plain(&job.job),
             job.epoch,
             plain(&job.holder)
         ));
-        text.push_str(&format!(
-            "  records {}; late {}; dead letters {}; windows {} final, {} open\n",
-            grouped(job.records.records),
-            grouped(job.records.late),
-            grouped(job.records.dead),
-            grouped(job.final_rows),
-            grouped(job.provisional_rows)
-        ));
-        text.push_str(&positions(job));
+        if is_commerce(job) {
+            text.push_str(&commerce_lines(job));
+        } else {
+            text.push_str(&chat_lines(job, ago));
+        }
     }
     text
+}
+
+fn is_commerce(job: &JobStatus) -> bool {
+    job.pipeline == Pipeline::Commerce.name()
+}
+
+fn chat_lines(job: &JobStatus, ago: impl Fn(i64) -> String) -> String {
+    let watermark = job.watermark.ms().map_or("none yet".into(), ago);
+    let held = holder(job)
+        .map_or(String::new(), |(at, reason)| format!("\n            held by {}: {reason}", name(at)));
+    format!(
+        "  watermark {watermark}{held}\n  \
+         records {}; late {}; dead letters {}; windows {} final, {} open\n{}",
+        grouped(job.records.records),
+        grouped(job.records.late),
+        grouped(job.records.dead),
+        grouped(job.final_rows),
+        grouped(job.provisional_rows),
+        positions(job)
+    )
+}
+
+fn commerce_lines(job: &JobStatus) -> String {
+    let mut rows = vec![["  partition", "next offset"].map(str::to_owned).to_vec()];
+    rows.extend(job.positions.iter().map(|at| vec![format!("  {}", name(at)), grouped(at.next)]));
+    format!(
+        "  records {}; accepted {}, duplicates {}, conflicts {}, quarantined {}\n{}",
+        grouped(job.records.records),
+        grouped(job.applied.accepted),
+        grouped(job.applied.duplicates),
+        grouped(job.applied.conflicts),
+        grouped(quarantined(job)),
+        if job.positions.is_empty() { String::new() } else { table(&rows) }
+    )
+}
+
+/// Refused by the rules, and by the store.
+fn quarantined(job: &JobStatus) -> u64 {
+    job.records.dead + job.applied.refused
 }
 
 fn positions(job: &JobStatus) -> String {
@@ -111,6 +143,28 @@ fn positions(job: &JobStatus) -> String {
 }
 
 fn as_json(store: &str, jobs: &[JobNow]) -> Value {
+    let job = |JobNow { status: job, is_running }: &JobNow| {
+        let mut shown = json!({
+            "job": job.job,
+            "pipeline": job.pipeline,
+            "is_running": is_running,
+            "halt_cause": job.halt_cause,
+            "epoch": job.epoch,
+            "instance": job.holder,
+            "last_batch": job.last_batch,
+            "updated_at_ms": job.updated_at_ms,
+            "records": job.records.records,
+        });
+        let own = if is_commerce(job) { commerce_json(job) } else { chat_json(job) };
+        if let (Value::Object(shown), Value::Object(own)) = (&mut shown, own) {
+            shown.extend(own);
+        }
+        shown
+    };
+    json!({"store": store, "jobs": jobs.iter().map(job).collect::<Vec<Value>>()})
+}
+
+fn chat_json(job: &JobStatus) -> Value {
     let position = |at: &PositionStatus| {
         json!({
             "input": at.input,
@@ -123,29 +177,34 @@ fn as_json(store: &str, jobs: &[JobNow]) -> Value {
             "head_since_ms": at.head_since_ms,
         })
     };
-    let job = |JobNow { status: job, is_running }: &JobNow| {
-        let held = holder(job).map(|(at, reason)| json!({"name": name(at), "reason": reason}));
-        let positions: Vec<Value> = job.positions.iter().map(position).collect();
+    json!({
+        "watermark_ms": job.watermark.ms(),
+        "holder": holder(job).map(|(at, reason)| json!({"name": name(at), "reason": reason})),
+        "late": job.records.late,
+        "dead_letters": job.records.dead,
+        "final_windows": job.final_rows,
+        "open_windows": job.provisional_rows,
+        "positions": job.positions.iter().map(position).collect::<Vec<Value>>(),
+    })
+}
+
+fn commerce_json(job: &JobStatus) -> Value {
+    let position = |at: &PositionStatus| {
         json!({
-            "job": job.job,
-            "pipeline": job.pipeline,
-            "is_running": is_running,
-            "halt_cause": job.halt_cause,
-            "epoch": job.epoch,
-            "instance": job.holder,
-            "last_batch": job.last_batch,
-            "updated_at_ms": job.updated_at_ms,
-            "watermark_ms": job.watermark.ms(),
-            "holder": held,
-            "records": job.records.records,
-            "late": job.records.late,
-            "dead_letters": job.records.dead,
-            "final_windows": job.final_rows,
-            "open_windows": job.provisional_rows,
-            "positions": positions,
+            "input": at.input,
+            "topic": at.topic,
+            "partition": at.partition,
+            "first_offset": at.first,
+            "next_offset": at.next,
         })
     };
-    json!({"store": store, "jobs": jobs.iter().map(job).collect::<Vec<Value>>()})
+    json!({
+        "accepted": job.applied.accepted,
+        "duplicates": job.applied.duplicates,
+        "conflicts": job.applied.conflicts,
+        "quarantined": quarantined(job),
+        "positions": job.positions.iter().map(position).collect::<Vec<Value>>(),
+    })
 }
 
 #[cfg(test)]
@@ -203,6 +262,25 @@ mod tests {
         check(Some(10_000), [Some(30_000), Some(20_000)], held);
         check(Some(10_000), [Some(5_000), Some(20_000)], held);
         check(Some(30_000), [Some(5_000), Some(20_000)], None);
+    }
+
+    #[test]
+    fn commerce_is_told_in_its_own_words() {
+        let commerce = JobStatus {
+            pipeline: "commerce".into(),
+            applied: Applied { accepted: 5, duplicates: 3, conflicts: 2, refused: 1 },
+            records: RecordTotals { records: 15, late: 0, dead: 4 },
+            ..job(None, [None, None])
+        };
+        let now = JobNow { status: commerce, is_running: false };
+        let shown = text("s", std::slice::from_ref(&now), 0);
+        let line =
+            "records 15; accepted 5, duplicates 3, conflicts 2, quarantined 5\n  partition  next offset";
+        assert!(shown.contains(line) && !shown.contains("window") && !shown.contains("watermark"), "{shown}");
+        let json = as_json("s", &[now]);
+        let job = &json["jobs"][0];
+        assert_eq!((&job["quarantined"], &job["positions"][0]["next_offset"]), (&5.into(), &2.into()));
+        assert!(job.get("late").is_none(), "{json}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use telemetra_core::generate::{ChatGenerator, ChatPlan, Input};
 
-use super::files::Files;
+use super::files::{Files, Shape};
 use crate::cli::Compress;
 
 /// Names of the folders below the output folder, and what their files' names begin with.
@@ -33,8 +33,8 @@ impl Feed {
         let generator = ChatGenerator::new(plan).map_err(|faults| anyhow::anyhow!(faults.join("; ")))?;
         Ok(Self {
             generator,
-            chat: Files::new(&folder.join(CHAT), CHAT, compress)?,
-            viewer: Files::new(&folder.join(VIEWER), VIEWER, compress)?,
+            chat: Files::new(&folder.join(CHAT), Shape::json_lines(CHAT), compress)?,
+            viewer: Files::new(&folder.join(VIEWER), Shape::json_lines(VIEWER), compress)?,
             rotate_ms,
             slot_end_ms: None,
             line: Vec::new(),

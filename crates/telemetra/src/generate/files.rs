@@ -12,11 +12,29 @@ use jiff::Timestamp;
 
 use crate::cli::Compress;
 
+/// What the files of a folder are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// What their names begin with.
+    pub prefix: &'static str,
+    /// How their names end, without a dot and before that of a compression.
+    pub extension: &'static str,
+    /// Their first line, if they have one beside the records.
+    pub head: Option<&'static str>,
+}
+
+impl Shape {
+    /// JSON Lines.
+    pub fn json_lines(prefix: &'static str) -> Self {
+        Self { prefix, extension: "jsonl", head: None }
+    }
+}
+
 /// Writes the files of one folder, one after the other.
 #[derive(Debug)]
 pub struct Files {
     folder: PathBuf,
-    prefix: &'static str,
+    shape: Shape,
     compress: Compress,
     open: Option<OpenFile>,
 }
@@ -35,6 +53,18 @@ enum Encoder {
     Zst(ZstdFile),
 }
 
+impl Encoder {
+    fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
+        let to: &mut dyn Write = match self {
+            Encoder::Plain(file) => file,
+            Encoder::Gz(file) => file,
+            Encoder::Zst(file) => &mut file.0,
+        };
+        to.write_all(line)?;
+        to.write_all(b"\n")
+    }
+}
+
 struct ZstdFile(zstd::Encoder<'static, BufWriter<File>>);
 
 impl std::fmt::Debug for ZstdFile {
@@ -48,9 +78,9 @@ impl Files {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn new(folder: &Path, prefix: &'static str, compress: Compress) -> io::Result<Self> {
+    pub fn new(folder: &Path, shape: Shape, compress: Compress) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        Ok(Self { folder: folder.to_owned(), prefix, compress, open: None })
+        Ok(Self { folder: folder.to_owned(), shape, compress, open: None })
     }
 
     /// Appends one record to the current file, beginning one named after `time_ms` if there is none.
@@ -59,27 +89,25 @@ impl Files {
     /// When the file cannot be written.
     pub fn write(&mut self, record: &[u8], time_ms: i64) -> io::Result<()> {
         if self.open.is_none() {
-            self.open = Some(self.begin(time_ms)?);
+            let open = self.open.insert(self.begin(time_ms)?);
+            if let Some(head) = self.shape.head {
+                open.encoder.write_line(head.as_bytes())?;
+            }
         }
         let open = self.open.as_mut().expect("a file was begun above");
-        let to: &mut dyn Write = match &mut open.encoder {
-            Encoder::Plain(file) => file,
-            Encoder::Gz(file) => file,
-            Encoder::Zst(file) => &mut file.0,
-        };
-        to.write_all(record)?;
-        to.write_all(b"\n")
+        open.encoder.write_line(record)
     }
 
     fn begin(&self, time_ms: i64) -> io::Result<OpenFile> {
         let at = Timestamp::from_millisecond(time_ms).map_err(io::Error::other)?;
         let stamp = at.strftime("%Y%m%dT%H%M%S");
         let end = match self.compress {
-            Compress::None => "jsonl",
-            Compress::Gz => "jsonl.gz",
-            Compress::Zst => "jsonl.zst",
+            Compress::None => "",
+            Compress::Gz => ".gz",
+            Compress::Zst => ".zst",
         };
-        let name = format!("{}-{stamp}{:03}Z.{end}", self.prefix, time_ms.rem_euclid(1_000));
+        let Shape { prefix, extension, .. } = self.shape;
+        let name = format!("{prefix}-{stamp}{:03}Z.{extension}{end}", time_ms.rem_euclid(1_000));
         let hidden = self.folder.join(format!(".{name}.part"));
         let file = BufWriter::new(File::create(&hidden)?);
         let encoder = match self.compress {
@@ -134,7 +162,8 @@ mod tests {
             (Compress::Zst, "chat-20250101T000000007Z.jsonl.zst"),
         ] {
             let folder = tempfile::tempdir().expect("a temporary folder");
-            let mut files = Files::new(folder.path(), "chat", compress).expect("the folder is made");
+            let mut files =
+                Files::new(folder.path(), Shape::json_lines("chat"), compress).expect("the folder is made");
             files.write(b"{}", 1_735_689_600_007).expect("written");
             files.write(b"[]", 1_735_689_600_008).expect("written");
             assert_eq!(names(folder.path()), [format!(".{name}.part")]);

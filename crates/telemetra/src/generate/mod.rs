@@ -3,7 +3,9 @@
 //! | file | owns |
 //! |---|---|
 //! | `files` | one folder's files: written under a hidden name, renamed in when complete |
-//! | `feed` | both folders fed from one generator, rotated by event time, paced by the clock or not |
+//! | `feed` | both folders of chat fed from one generator, rotated by event time, paced by the clock or not |
+//! | `shop` | a folder of CSV fed likewise, with the sums of what was written |
 
 pub mod feed;
 pub mod files;
+pub mod shop;

@@ -14,23 +14,23 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
-use crate::snapshot::Latest;
+use super::jobs::Jobs;
 
 const EVERY: Duration = Duration::from_millis(500);
 
 /// An endless stream of snapshots; holds its place among the bounded number of readers.
 pub(super) struct Live {
-    latest: Latest,
+    jobs: Jobs,
     ticks: Interval,
     _place: OwnedSemaphorePermit,
 }
 
 impl Live {
-    /// Follows `latest`.
-    pub(super) fn new(latest: Latest, place: OwnedSemaphorePermit) -> Self {
+    /// Follows `jobs`.
+    pub(super) fn new(jobs: Jobs, place: OwnedSemaphorePermit) -> Self {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        Self { latest, ticks, _place: place }
+        Self { jobs, ticks, _place: place }
     }
 }
 
@@ -41,7 +41,7 @@ impl Stream for Live {
         match self.ticks.poll_tick(context) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(_) => {
-                let json = serde_json::to_string(&*self.latest.get()).expect("a snapshot is plain data");
+                let json = self.jobs.now().json();
                 Poll::Ready(Some(Ok(Event::default().data(json))))
             }
         }

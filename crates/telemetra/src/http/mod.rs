@@ -7,6 +7,7 @@
 //! | `serve` | a thread of its own with the only async runtime, sockets and their limits |
 //! | `routes` | requests to answers |
 //! | `guard` | who may ask what, and the headers of each answer |
+//! | `jobs` | whose snapshots are shown |
 //! | `live` | the server-sent events |
 //! | `page.*` | the page; nothing is fetched from elsewhere |
 //!
@@ -14,6 +15,7 @@
 
 pub mod data;
 mod guard;
+pub mod jobs;
 mod live;
 pub mod on_demand;
 mod routes;

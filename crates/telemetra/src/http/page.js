@@ -43,8 +43,34 @@ function state(word, cause) {
 }
 
 function showStatus(status) {
-  state(status.state, told(status));
-  text("job", status.job ? `job ${status.job}` : "");
+  const jobs = [status, status.beside].filter(Boolean);
+  // Of two jobs the one that stands still is what somebody must see.
+  const shown = jobs.find((job) => ["halted", "retrying"].includes(job.state)) ?? status;
+  state(shown.state, told(shown));
+  text("job", status.job ? jobs.map((job) => `job ${job.job}`).join(" · ") : "");
+  const chat = jobs.find((job) => job.pipeline === "chat");
+  const shop = jobs.find((job) => job.pipeline === "commerce");
+  for (const id of ["chat", "rates", "lists"]) at(id).hidden = !chat;
+  at("shop").hidden = !shop;
+  if (chat) showChat(chat);
+  if (shop) showShop(shop);
+}
+
+function showShop(status) {
+  text("shop-rate", whole(status.events_per_second));
+  text("shop-lag", status.lag_records ? `${whole(status.lag_records)} still to read` : "caught up");
+  for (const id of ["accepted", "duplicates", "conflicts", "quarantined"]) text(id, whole(status[id]));
+  text("shop-batches", `batch ${whole(status.batches)}`);
+  text("files", whole(status.files.read));
+  text("files-not", `${whole(status.files.duplicates)} known, ${whole(status.files.faulty)} faulty`);
+  const next = status.partitions.reduce((sum, one) => sum + one.next, 0);
+  text("read", whole(next));
+  const places = status.partitions.map((one) => `${one.name}: ${whole(one.next)} of ${whole(one.end)}`);
+  text("partitions", places.join(" · ") || "\u00a0");
+  at("partitions").title = at("partitions").textContent;
+}
+
+function showChat(status) {
   text("rate", whole(status.events_per_second));
   text("lag", status.lag_records ? `${whole(status.lag_records)} still to read` : "caught up");
   text("counted", whole(status.counted));
@@ -132,6 +158,7 @@ function redraw() {
 
 let asked = 0;
 async function ask() {
+  if (at("rates").hidden) return;
   const mine = ++asked;
   try {
     const answer = await fetch(`/api/chart?minutes=${minutes}&stream=${encodeURIComponent(stream)}`);

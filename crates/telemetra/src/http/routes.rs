@@ -20,9 +20,10 @@ use tokio::sync::Semaphore;
 use super::{
     data::{PageData, chart},
     guard::guard,
+    jobs::Jobs,
     live::Live,
 };
-use crate::snapshot::{self, Latest, Snapshot};
+use crate::snapshot::{self, Snapshot};
 
 /// Most readers of the live numbers at once.
 const LIVE_READERS_MAX: usize = 64;
@@ -38,8 +39,8 @@ const STREAM_BYTES_MAX: usize = 1_024;
 /// What the routes answer from.
 #[derive(Clone)]
 pub(super) struct Shared {
-    /// The latest snapshot.
-    pub(super) latest: Latest,
+    /// Whose snapshots are shown.
+    pub(super) jobs: Jobs,
     /// The store's reader.
     pub(super) data: Arc<Mutex<Box<dyn PageData>>>,
     /// Length of the windows, milliseconds.
@@ -51,9 +52,9 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Answers from these.
-    pub(super) fn new(latest: Latest, data: Box<dyn PageData>, window_ms: i64) -> Self {
+    pub(super) fn new(jobs: Jobs, data: Box<dyn PageData>, window_ms: i64) -> Self {
         Self {
-            latest,
+            jobs,
             data: Arc::new(Mutex::new(data)),
             window_ms,
             readers: Arc::new(Semaphore::new(LIVE_READERS_MAX)),
@@ -92,7 +93,9 @@ async fn asset(kind: &'static str, bytes: &'static [u8]) -> Response {
 }
 
 async fn readyz(State(shared): State<Shared>) -> Response {
-    match not_ready(&shared.latest.get(), Timestamp::now().as_millisecond()) {
+    let (now, now_ms) = (shared.jobs.now(), Timestamp::now().as_millisecond());
+    let why = now.all().find_map(|snapshot| not_ready(snapshot, now_ms));
+    match why {
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
         None => "ready\n".into_response(),
     }
@@ -124,12 +127,12 @@ fn not_ready(snapshot: &Snapshot, now_ms: i64) -> Option<&'static str> {
 }
 
 async fn status(State(shared): State<Shared>) -> Response {
-    Json(&*shared.latest.get()).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], shared.jobs.now().json()).into_response()
 }
 
 async fn live(State(shared): State<Shared>) -> Response {
     match shared.readers.clone().try_acquire_owned() {
-        Ok(place) => Sse::new(Live::new(shared.latest, place)).into_response(),
+        Ok(place) => Sse::new(Live::new(shared.jobs, place)).into_response(),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many readers\n").into_response(),
     }
 }

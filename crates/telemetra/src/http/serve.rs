@@ -19,8 +19,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{data::PageData, routes};
-use crate::snapshot::Latest;
+use super::{data::PageData, jobs::Jobs, routes};
 
 /// Ports that are tried after the first.
 const PORTS_TRIED: u16 = 20;
@@ -83,17 +82,12 @@ pub fn bind_from(address: SocketAddr) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 /// When neither thread nor runtime can be made.
-pub fn start(
-    listener: TcpListener,
-    latest: Latest,
-    data: Box<dyn PageData>,
-    window_ms: i64,
-) -> io::Result<Page> {
+pub fn start(listener: TcpListener, jobs: Jobs, data: Box<dyn PageData>, window_ms: i64) -> io::Result<Page> {
     let address = listener.local_addr()?;
     listener.set_nonblocking(true)?;
     let runtime =
         runtime::Builder::new_current_thread().enable_io().enable_time().max_blocking_threads(2).build()?;
-    let shared = routes::Shared::new(latest, data, window_ms);
+    let shared = routes::Shared::new(jobs, data, window_ms);
     let (end, ended) = oneshot::channel();
     let thread = thread::Builder::new().name("page".into()).spawn(move || {
         runtime.block_on(async {

@@ -36,6 +36,7 @@ pub use check::check;
 use crate::{
     commands::{
         after_commit::AfterCommit,
+        meter::InputNow,
         run::{Pipeline, RunOptions, Started},
         run_loop::{Ahead, Work, now_ms},
         status::JobNow,
@@ -43,6 +44,7 @@ use crate::{
     http::data::PageData,
     quarantine::exporter::{Exporter, Opened},
     settings::{Arrival, FolderOrder, Inputs, Place, Settings},
+    snapshot::Files,
 };
 
 /// Records indexed ahead beyond two batches.
@@ -131,8 +133,17 @@ fn started(work: Box<dyn Work>, reporter: Reporter) -> Started {
             (None, None) => Ahead::Nothing,
         }
     };
-    let warnings = move || of_all.report().warnings;
-    Started { work, ahead: Box::new(ahead), warnings: Box::new(warnings) }
+    let input = move || {
+        let report = of_all.report();
+        let files = Files {
+            read: report.files_read,
+            duplicates: report.duplicates_count,
+            empty: report.files_empty,
+            faulty: report.files_faulty,
+        };
+        InputNow { warnings: report.warnings, files }
+    };
+    Started { work, ahead: Box::new(ahead), input: Box::new(input) }
 }
 
 /// Takes a job over.

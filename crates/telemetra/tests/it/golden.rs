@@ -2,6 +2,8 @@
 //!
 //! Floating-point columns agree to 1e-9, keys and integers exactly. After each run the audit must balance.
 
+mod commerce;
+
 use std::path::Path;
 
 use telemetra_services::postgres::{Database, Postgres};

@@ -10,6 +10,7 @@ mod instances;
 mod quarantine;
 mod seam;
 mod search_path;
+mod shop;
 mod sim;
 mod stores;
 mod support;

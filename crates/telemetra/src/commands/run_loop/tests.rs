@@ -1,6 +1,9 @@
 //! Tests of the loop: which calls it makes, how long it pauses, and what it shows.
 
-use super::*;
+use super::{
+    super::{meter::InputNow, run::Pipeline},
+    *,
+};
 use crate::snapshot::Latest;
 
 /// Plays back outcomes of `step`, `settle` and of what closes; when one is used up, all goes well.
@@ -83,7 +86,7 @@ const CONDUCT: Conduct = Conduct {
 
 /// Drives `work` to its end, which comes without a wait that takes time.
 fn ended(work: &mut Fake, conduct: &Conduct, stop: &Stop) -> Ending {
-    let mut meter = Meter::new(Latest::default(), "chat".into(), Box::new(Vec::new));
+    let mut meter = Meter::new(Latest::default(), "chat".into(), Pipeline::Chat, Box::new(InputNow::default));
     drive(work, conduct, &mut meter, stop, || Ahead::Nothing)
 }
 
@@ -131,7 +134,7 @@ fn what_can_be_tried_again_is_and_the_rest_ends_it() {
 #[test]
 fn a_file_that_does_not_settle_is_named_and_nothing_is_drained() {
     let latest = Latest::default();
-    let mut meter = Meter::new(latest.clone(), "chat".into(), Box::new(Vec::new));
+    let mut meter = Meter::new(latest.clone(), "chat".into(), Pipeline::Chat, Box::new(InputNow::default));
     let mut work = steps(vec![BATCH]);
     work.report.tally.records = 1;
     let ahead = || Ahead::Unsettled("in/b".into());
@@ -223,9 +226,9 @@ fn since_when_it_is_away_is_shown_until_it_is_back() {
     let look = move || {
         let shown = shown.get();
         sender.send((shown.state.clone(), shown.retrying_since_ms)).expect("the test looks");
-        Vec::new()
+        InputNow::default()
     };
-    let mut meter = Meter::new(latest.clone(), "chat".into(), Box::new(look));
+    let mut meter = Meter::new(latest.clone(), "chat".into(), Pipeline::Chat, Box::new(look));
     let mut work = steps(vec![away(), away(), BATCH]);
     assert_eq!(drive(&mut work, &CONDUCT, &mut meter, &Stop::recording(), || Ahead::Nothing), Ending::Done);
     let seen: Vec<_> = seen.try_iter().collect();

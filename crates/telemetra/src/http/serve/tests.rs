@@ -8,7 +8,7 @@ use std::{
 use super::*;
 use crate::{
     http::data::{MomentShown, RatePoint, StreamNow},
-    snapshot::{Snapshot, State},
+    snapshot::{Latest, Snapshot, State},
 };
 
 struct Made;
@@ -40,7 +40,7 @@ impl PageData for Made {
 fn page() -> (Page, Latest) {
     let latest = Latest::default();
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
-    (start(listener, latest.clone(), Box::new(Made), 60_000).expect("a thread"), latest)
+    (start(listener, latest.clone().into(), Box::new(Made), 60_000).expect("a thread"), latest)
 }
 
 /// The whole answer to one request.
@@ -128,12 +128,12 @@ fn the_chart_is_bounded_and_follows_one_stream() {
 #[test]
 fn live_numbers_come_as_events() {
     let (page, latest) = page();
-    latest.publish(Snapshot { counted: 7, state: State::Running, ..Snapshot::default() });
+    latest.publish(Snapshot { records: 7, state: State::Running, ..Snapshot::default() });
     let mut socket = TcpStream::connect(page.address()).expect("the page listens");
     socket.write_all(b"GET /api/live HTTP/1.1\r\nHost: [::1]:1\r\n\r\n").expect("sent");
     let mut lines = BufReader::new(socket).lines().map(|line| line.expect("a line"));
     let event = lines.find(|line| line.starts_with("data: ")).expect("an event");
-    assert!(event.contains(r#""counted":7"#) && event.contains(r#""state":"running""#), "{event}");
+    assert!(event.contains(r#""records":7"#) && event.contains(r#""state":"running""#), "{event}");
 }
 
 #[test]

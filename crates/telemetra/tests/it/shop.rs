@@ -1,0 +1,82 @@
+//! Made-up shop events through the real binary: what a run counts and stores is what the generator says it must be.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::Telemetra;
+
+const GENERATE: &str = "generate commerce --events-per-second 50 --duration 2m --seed 7 --invalid 0.05 \
+                        --duplicate 0.05 --conflict 0.03 --rotate 30 --output data/raw --sums sums.json";
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// A folder with six thousand records in four files, and the sums that they must come to.
+fn generated(more: &str) -> (Telemetra, Value) {
+    let telemetra = Telemetra::new();
+    telemetra.run(&words(&format!("{GENERATE} {more}"))).expect_code(0);
+    let sums = fs::read_to_string(telemetra.path().join("sums.json")).expect("the sums are there");
+    (telemetra, json(&sums))
+}
+
+#[test]
+fn a_run_comes_to_the_generators_sums_in_report_status_and_table() {
+    for compress in ["none", "gz", "zst"] {
+        let (telemetra, sums) = generated(&format!("--compress {compress}"));
+        assert_eq!(sums["records"], 6_000);
+        let run = telemetra.run(&words("run commerce --once --json --max-records-per-trigger 1000"));
+        run.expect_code(0);
+        let report = json(&run.stdout());
+        let status = telemetra.run(&words("status --json"));
+        status.expect_code(0);
+        let status = json(&status.stdout())["jobs"][0].clone();
+        for (counted, made) in [
+            ("records", "records"),
+            ("accepted", "accepted"),
+            ("duplicates", "duplicates"),
+            ("conflicts", "conflicts"),
+            ("quarantined", "invalid"),
+        ] {
+            assert!(sums[made].as_u64().is_some_and(|sum| sum > 0), "{made}: {sums}");
+            assert_eq!((&report[counted], &status[counted]), (&sums[made], &sums[made]), "{counted}");
+        }
+        assert_eq!(report["files"]["read"], 4, "{report}");
+        assert!(report.get("watermark_ms").is_none() && report.get("late").is_none(), "{report}");
+        let db = telemetra.open_store();
+        let found: (i64, i64) = db
+            .query_row("SELECT COUNT(*), SUM(price) FROM user_events", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .expect("the table is there");
+        assert_eq!((Some(found.0), Some(found.1)), (sums["accepted"].as_i64(), sums["cents"].as_i64()));
+        telemetra.run(&["audit"]).expect_code(0);
+    }
+}
+
+#[test]
+fn the_report_tells_known_empty_and_faulty_files() {
+    let (telemetra, _) = generated("");
+    let raw = telemetra.path().join("data/raw");
+    let mut files: Vec<_> =
+        fs::read_dir(&raw).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    // Some of the invalid records are no UTF-8.
+    let bytes = fs::read(&files[0]).expect("CSV");
+    let head = bytes.split(|byte| *byte == b'\n').next().expect("a head");
+    fs::write(raw.join("x-known.csv"), &bytes).expect("a copy");
+    fs::write(raw.join("x-empty.csv"), head).expect("a head alone");
+    fs::write(raw.join("x-faulty.csv"), "event_id,user_id\n1,2\n").expect("columns are missing");
+    let run = telemetra.run(&words("run commerce --once"));
+    let shown = run.expect_code(0);
+    assert!(shown.contains("6,001 records read"), "{shown}");
+    assert!(shown.contains("files 5 read, 1 duplicates, 1 without a record, 1 faulty"), "{shown}");
+    assert!(!shown.contains("watermark") && !shown.contains("window"), "{shown}");
+    let status = telemetra.run(&words("status")).expect_code(0);
+    assert!(status.contains("job commerce: not running") && status.contains("quarantined"), "{status}");
+}
