@@ -167,7 +167,7 @@ mod tests {
     fn each_batch_is_one_line_and_the_log_is_bounded() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let folder = folder.path().join("logs");
-        let mut log = MetricsLog { bytes_max: 400, ..MetricsLog::new(&folder) };
+        let mut log = MetricsLog { bytes_max: 320, ..MetricsLog::new(&folder) };
         let mut report = Report::default();
         let lines = |name: &str| -> Vec<Value> {
             let text = fs::read_to_string(folder.join(name)).expect("it is there");

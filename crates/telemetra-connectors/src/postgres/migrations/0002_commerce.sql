@@ -63,7 +63,8 @@ ALTER TABLE telemetra.batch_range
     ADD COLUMN quarantined bigint NOT NULL DEFAULT 0;
 
 -- The record of a file that names its columns, which belongs to each record in quarantine.
-ALTER TABLE telemetra.file ADD COLUMN head bytea;
+ALTER TABLE telemetra.file
+    ADD COLUMN head bytea;
 
 CREATE INDEX file_first_offset ON telemetra.file (job, "partition", first_offset);
 
