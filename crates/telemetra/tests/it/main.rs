@@ -2,6 +2,7 @@
 
 mod adoption;
 mod commits;
+mod contents;
 mod crash;
 mod faults;
 mod folders;
