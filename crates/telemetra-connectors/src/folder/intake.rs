@@ -1,15 +1,13 @@
 //! One folder: its files, the sequences they make, and what is known by content.
 //!
-//! A poll goes look → release what changed → index → take in → arrange. Invariant: every piece in a sequence
-//! comes from an index pass of this process that read the whole file, and its content is in `contents`.
+//! A poll goes look → release what changed → index → take in → arrange; what is taken in is judged by `take_in`.
+//! Invariant: every piece in a sequence comes from an index pass of this process that read the whole file, and its
+//! content is in `contents`.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64},
-    },
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use telemetra_engine::{ids::Offset, source::SourceError};
@@ -19,13 +17,12 @@ use super::{
     entry::{Content, Entries, Lost, State},
     fingerprint::Fingerprint,
     format::Format,
-    index::{Budget, Indexed, Job, Refusal, begins_with, index_all},
-    pass::Section,
+    index::{Budget, Job, begins_with, index_all},
     processed::Processed,
     report::{Duplicate, Newest},
     scan::shown,
     sequence::{Body, Missing, Piece, Sequence},
-    settle::{Rule, Waiting},
+    settle::Rule,
     source::FolderOrder,
 };
 
@@ -239,189 +236,6 @@ impl Folder {
         let records = self.ahead_records.saturating_sub(sequence.end().saturating_sub(next));
         let bytes = self.ahead_bytes.saturating_sub(bytes);
         if bytes == 0 { Budget { records: 0, bytes } } else { Budget { records, bytes } }
-    }
-
-    /// Judges what an index pass found of a file. Whether the file must be indexed once more.
-    pub(crate) fn take_in(
-        &mut self,
-        name: &Arc<str>,
-        outcome: Result<Indexed, Refusal>,
-        now_ms: i64,
-        added: &mut Vec<(Option<u32>, Body)>,
-    ) -> Result<bool, SourceError> {
-        let Some(entry) = self.entries.all.get_mut(name) else { return Ok(false) };
-        let waiting = || State::Waiting(Waiting::since(now_ms));
-        let indexed = match outcome {
-            Ok(indexed) => indexed,
-            Err(refusal) => {
-                entry.state = match refusal {
-                    Refusal::Vanished | Refusal::Touched => waiting(),
-                    Refusal::Unreadable(error) => State::Unreadable(error.to_string()),
-                    Refusal::Unfit(cause) => State::Refused(cause),
-                };
-                return match self.entries.all[name].state {
-                    State::Refused(_) => self.other_content(name).map(|_| false),
-                    _ => Ok(false),
-                };
-            }
-        };
-        if indexed.stamp != entry.stamp {
-            (entry.stamp, entry.state) = (indexed.stamp, waiting());
-            return Ok(false);
-        }
-        let is_frozen = entry.is_frozen;
-        let Some(head) = self.heads.get(name).copied() else {
-            let state = self.take_new(name, indexed, added);
-            self.set(name, state);
-            return Ok(false);
-        };
-        let known =
-            |section: &Section| section.bytes.end == head.end && section.fingerprint == head.fingerprint;
-        if !indexed.sections.iter().any(known) {
-            return self.other_content(name);
-        }
-        self.refresh(name, name, &indexed);
-        let grown =
-            indexed.sections.iter().any(|section| section.bytes.start == head.end && section.records > 0);
-        if grown && !is_frozen && indexed.fault.is_some() {
-            // What made it one record may be mended: it is looked at as a whole, as any other new content.
-            return self.other_content(name);
-        }
-        let state =
-            if grown && !is_frozen { self.take_grown(name, head, indexed, added) } else { State::Taken };
-        self.set(name, state);
-        Ok(false)
-    }
-
-    fn set(&mut self, name: &str, state: State) {
-        if let Some(entry) = self.entries.all.get_mut(name) {
-            entry.state = state;
-        }
-    }
-
-    /// Takes in a file under a name that is not known.
-    fn take_new(
-        &mut self,
-        name: &Arc<str>,
-        mut indexed: Indexed,
-        added: &mut Vec<(Option<u32>, Body)>,
-    ) -> State {
-        let Some(last) = indexed.sections.last().filter(|section| section.records > 0) else {
-            self.empty_count += 1;
-            return State::Empty;
-        };
-        let content = (last.bytes.end, last.fingerprint);
-        if self.contents.contains(&content) {
-            return self.take_copy(name, content, &indexed);
-        }
-        self.contents.insert(content);
-        self.faulty_count += u64::from(indexed.fault.is_some());
-        let (first_end, end) = (content.0, content.0);
-        self.heads.insert(name.clone(), Head { partition: 0, first_end, end, fingerprint: content.1 });
-        let section = indexed.sections.pop().expect("it was looked at above");
-        self.share_head(&mut indexed);
-        added.push((None, Body::new(name, &indexed, section, None)));
-        State::Taken
-    }
-
-    /// Takes in what was added to a file.
-    fn take_grown(
-        &mut self,
-        name: &Arc<str>,
-        head: Head,
-        mut indexed: Indexed,
-        added: &mut Vec<(Option<u32>, Body)>,
-    ) -> State {
-        let section = indexed.sections.pop().expect("a file that has grown has a section behind its head");
-        let content = (section.bytes.end, section.fingerprint);
-        self.heads.insert(name.clone(), Head { end: content.0, fingerprint: content.1, ..head });
-        if !self.contents.insert(content) {
-            self.list_duplicate(name, content.0);
-            return State::Duplicate(content);
-        }
-        self.share_head(&mut indexed);
-        added.push((Some(head.partition), Body::new(name, &indexed, section, Some(head.fingerprint))));
-        State::Taken
-    }
-
-    /// Files of the same columns share one copy of their head.
-    fn share_head(&mut self, indexed: &mut Indexed) {
-        match (&self.last_head, &mut indexed.head) {
-            (Some(last), Some(head)) if last == head => *head = last.clone(),
-            (_, head) => self.last_head = head.clone(),
-        }
-    }
-
-    /// A file that holds what is known: a copy, or a file in the midst of being read that was renamed.
-    fn take_copy(&mut self, name: &Arc<str>, content: Content, indexed: &Indexed) -> State {
-        let missing = |piece: &&Piece| {
-            piece.missing.is_some() && (piece.body.bytes.end, piece.body.fingerprint) == content
-        };
-        let mut pieces = self.sequences.values().flat_map(|sequence| &sequence.pieces);
-        if let Some(file) = pieces.find(missing).map(|piece| piece.body.at.clone()) {
-            self.refresh(&file, name, indexed);
-            if let Some(head) = self.heads.get(&file).copied() {
-                self.heads.insert(name.clone(), head);
-            }
-            return State::Taken;
-        }
-        self.list_duplicate(name, content.0);
-        State::Duplicate(content)
-    }
-
-    /// Counts a file that holds `bytes` decoded bytes which another one held.
-    pub(crate) fn list_duplicate(&mut self, name: &str, bytes: u64) {
-        let file = shown(&self.path.join(name));
-        self.duplicates.push(Duplicate { file, bytes });
-    }
-
-    /// Brings the pieces of the file named `old` up to an index pass that found them under the name `at`.
-    fn refresh(&mut self, old: &str, at: &Arc<str>, indexed: &Indexed) {
-        let pieces = self.sequences.values_mut().flat_map(|sequence| &mut sequence.pieces);
-        for piece in pieces.filter(|piece| *piece.body.at == *old) {
-            let body = &piece.body;
-            let same = |section: &&Section| {
-                section.bytes == body.bytes
-                    && section.fingerprint == body.fingerprint
-                    && section.records == body.records
-            };
-            if let Some(section) = indexed.sections.iter().find(same) {
-                piece.missing = None;
-                piece.body = Arc::new(Body {
-                    at: at.clone(),
-                    points: section.points.clone(),
-                    is_compressed: indexed.is_compressed,
-                    stamp: indexed.stamp,
-                    failed: AtomicBool::new(false),
-                    ..body.renamed(at.clone())
-                });
-            }
-        }
-    }
-
-    /// A known name has other content: a new file if the old was read to its end. Whether it is to be indexed
-    /// once more, as such.
-    fn other_content(&mut self, name: &Arc<str>) -> Result<bool, SourceError> {
-        let mut is_in_doubt = false;
-        for (partition, sequence) in &self.sequences {
-            for piece in unread(sequence).filter(|piece| piece.body.at == *name && piece.missing.is_none()) {
-                if piece.first < sequence.next {
-                    let (path, first, end, next) =
-                        (shown(&self.path.join(&**name)), piece.first, piece.end(), sequence.next);
-                    return Err(SourceError::Halt(format!(
-                        "{path} has other content, but of its records (offsets {first} to {end} of partition \
-                         {partition}) only those before {next} were read: put the old file back, or remove it and \
-                         start with the gap recorded"
-                    )));
-                }
-                is_in_doubt = true;
-            }
-        }
-        // Handed out, and not yet known to be committed: the next poll knows more.
-        if is_in_doubt || !matches!(self.entries.all[name].state, State::Ready) {
-            return Ok(false);
-        }
-        Ok(self.heads.remove(name).is_some())
     }
 
     /// Puts new pieces in their places.

@@ -5,7 +5,7 @@
 //! | `scan`, `settle`, `entry` | which files are there, and which may be read |
 //! | `format`, `lines`, `csv` | what a record is, and what makes a file one record |
 //! | `index`, `pass`, `decompress`, `fingerprint` | what a file holds, without looking at its records |
-//! | `sequence`, `intake`, `resume` | in which order files are read, and what is known already |
+//! | `sequence`, `intake`, `take_in`, `resume` | in which order files are read, and what is known already |
 //! | `cut`, `reader`, `records` | which offsets a range has, and the records in them |
 //! | `processed` | where files go when they are done |
 //! | `write` | how a file is put into a folder at once |
@@ -34,6 +34,7 @@ mod sequence;
 mod settle;
 mod source;
 mod stamp;
+mod take_in;
 #[cfg(test)]
 mod tests;
 pub mod write;

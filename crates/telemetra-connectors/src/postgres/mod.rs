@@ -19,6 +19,7 @@
 //! | `flight` | statements that travel together |
 //! | `take_over` | epoch, lease, and where a job stands, read under lock |
 //! | `commit` | one batch, one transaction |
+//! | `in_doubt` | what became of a COMMIT whose answer was lost |
 //! | `positions`, `ranges`, `segments`, `refused` | what a batch adds to the ledger |
 //! | `tables` | what the protocol asks of a pipeline's tables |
 //! | `chat_rows` | `chat_summary_minute` and `moments` |
@@ -40,6 +41,7 @@ mod failure;
 mod fake;
 mod flight;
 mod foresee;
+mod in_doubt;
 mod link;
 mod migrate;
 mod positions;

@@ -22,6 +22,7 @@ use telemetra_engine::{
 use super::{
     Address, Held, Job, commit,
     failure::Failure,
+    in_doubt,
     link::{Link, Pulse},
     migrate, refused,
     session::Session,
@@ -126,7 +127,7 @@ impl<T: Tables> Sink<<T as Keeps>::Logic> for PostgresSink<T> {
         let epoch = self.held()?.epoch;
         // The old connection knows nothing; its end lets the server end what it had begun.
         self.link.close();
-        self.with(|session, job| commit::was_applied(session, job, epoch, batch_id, attempt))
+        self.with(|session, job| in_doubt::was_applied(session, job, epoch, batch_id, attempt))
     }
 
     fn dead_offsets(

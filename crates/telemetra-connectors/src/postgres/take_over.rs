@@ -15,9 +15,10 @@ use tokio_postgres::{Client, error::SqlState};
 
 use super::{
     Job,
-    commit::{BEGIN_ASKING, COMMIT_LIMIT, FLIGHT_LIMIT, lock_or_not},
+    commit::{COMMIT_LIMIT, FLIGHT_LIMIT},
     failure::Failure,
     flight::{Reply, Statement, commit_and_ask, fly, one},
+    in_doubt::{BEGIN_ASKING, lock_or_not},
     link::HOLDS,
     migrate,
     session::Session,
