@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let kind = std::env::args().nth(2).unwrap_or_else(|| "lines".to_owned());
     let (format, record_bytes) = match &*kind {
         "lines" => (Format::Lines, LINE_BYTES),
-        _ => (Format::Csv(CsvRules { check_head: |_| Ok(()) }), ROW_BYTES),
+        _ => (Format::Csv(CsvRules { check_head: |_| Ok(()), other_columns: |_| Vec::new() }), ROW_BYTES),
     };
     let dir = tempfile::tempdir()?;
     for file in 0..(megabytes * 1_000_000 / (record_bytes * FILE_RECORDS)).max(1) {

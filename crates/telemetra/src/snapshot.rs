@@ -126,6 +126,8 @@ pub struct Files {
     pub empty: u64,
     /// Taken in as one refused record, since they cannot be read as records.
     pub faulty: u64,
+    /// Read, with columns that nobody reads.
+    pub drifted: u64,
 }
 
 /// Who holds the watermark, and why.

@@ -26,6 +26,8 @@ pub struct CsvRules {
     /// # Errors
     /// A code: the whole file is then one record under this code.
     pub check_head: fn(&[u8]) -> Result<(), String>,
+    /// Names the columns of a head that nobody reads, in its order.
+    pub other_columns: fn(&[u8]) -> Vec<String>,
 }
 
 /// Code of a file in UTF-16.

@@ -14,6 +14,7 @@ use telemetra_engine::{ids::Offset, source::SourceError};
 
 use super::{
     cut::bytes_behind,
+    drift::Drift,
     entry::{Content, Entries, Lost, State},
     fingerprint::Fingerprint,
     format::Format,
@@ -78,6 +79,8 @@ pub(crate) struct Folder {
     pub(crate) empty_count: u64,
     /// Files that were taken in as one record.
     pub(crate) faulty_count: u64,
+    /// Columns of its files that nobody reads.
+    pub(crate) drift: Drift,
     /// Files of which no record will be read again; one that grew counts once more.
     pub(crate) read_count: u64,
     /// Decoded bytes indexed so far, by all passes.

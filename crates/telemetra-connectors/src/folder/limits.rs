@@ -31,3 +31,9 @@ pub const MOVED_WATCHED_MS: i64 = 60_000;
 pub const MOVE_FAILURES_MAX: usize = 1_000;
 /// Numbers that are tried behind the name of a file when the folder for processed files has that name.
 pub const MOVE_NUMBERS_MAX: u32 = 10_000;
+/// Sets of columns that nobody reads of which a person is told.
+pub const DRIFTS_MAX: usize = 20;
+/// Columns that are named of each,
+pub const DRIFT_COLUMNS_SHOWN: usize = 10;
+/// by so many characters at most.
+pub const DRIFT_NAME_CHARS_SHOWN: usize = 50;

@@ -3,7 +3,7 @@
 //! | part | question it answers |
 //! |---|---|
 //! | `scan`, `settle`, `entry` | which files are there, and which may be read |
-//! | `format`, `lines`, `csv` | what a record is, and what makes a file one record |
+//! | `format`, `lines`, `csv`, `drift` | what a record is, what makes a file one record, and columns that nobody reads |
 //! | `index`, `pass`, `decompress`, `fingerprint` | what a file holds, without looking at its records |
 //! | `sequence`, `intake`, `take_in`, `resume` | in which order files are read, and what is known already |
 //! | `cut`, `reader`, `records` | which offsets a range has, and the records in them |
@@ -16,6 +16,7 @@
 mod csv;
 mod cut;
 mod decompress;
+mod drift;
 mod entry;
 mod fingerprint;
 mod format;

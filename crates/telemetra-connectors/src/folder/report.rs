@@ -29,6 +29,10 @@ pub struct Report {
     pub files_empty: u64,
     /// Files with a fault that were taken in as one record since the start.
     pub files_faulty: u64,
+    /// Files with columns that nobody reads, since the start.
+    pub files_drifted: u64,
+    /// What a person should know of files that are read: columns that nobody reads.
+    pub notices: Vec<String>,
     /// Files read to their end since the start; one that grew and was read on counts once more.
     pub files_read: u64,
     /// Files moved away since the start, those that were there already included.

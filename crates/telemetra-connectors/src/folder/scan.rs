@@ -67,17 +67,22 @@ pub(crate) fn list(folder: &Path) -> io::Result<Listing> {
 
 /// A path as it can be printed without harm to a terminal or a log: what cannot be seen is escaped.
 pub(crate) fn shown(path: &Path) -> String {
+    escaped(&path.to_string_lossy())
+}
+
+/// A text as [`shown`] shows a path.
+pub(crate) fn escaped(text: &str) -> String {
     let is_harmful = |c: char| {
         // Zero-width and directional marks, line separators, the byte order mark.
         let is_unseen =
             matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         c.is_control() || is_unseen || c == '\u{feff}'
     };
-    let mut text = String::new();
-    for c in path.to_string_lossy().chars() {
-        if is_harmful(c) { text.extend(c.escape_default()) } else { text.push(c) }
+    let mut shown = String::new();
+    for c in text.chars() {
+        if is_harmful(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
-    text
+    shown
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use telemetra_engine::{
 
 use super::{
     cut::cut,
+    drift::Drift,
     entry::{Entries, State},
     format::Format,
     intake::{Folder, unread},
@@ -144,6 +145,7 @@ impl FolderSource {
             polled_ms: 0,
             empty_count: 0,
             faulty_count: 0,
+            drift: Drift::default(),
             read_count: 0,
             indexed_bytes: reporter.indexed_bytes.clone(),
         };
@@ -217,6 +219,8 @@ impl FolderSource {
             report.duplicates_count += folder.duplicates.count;
             report.files_empty += folder.empty_count;
             report.files_faulty += folder.faulty_count;
+            report.files_drifted += folder.drift.count;
+            report.notices.extend(folder.drift.notices.iter().cloned());
             report.files_read += folder.read_count;
             if let Some(processed) = &folder.processed {
                 report.files_moved += processed.count;

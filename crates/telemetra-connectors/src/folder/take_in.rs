@@ -10,6 +10,7 @@ use telemetra_engine::source::SourceError;
 
 use super::{
     entry::{Content, State},
+    format::Format,
     index::{Indexed, Refusal},
     intake::{Folder, Head, unread},
     pass::Section,
@@ -95,6 +96,7 @@ impl Folder {
         }
         self.contents.insert(content);
         self.faulty_count += u64::from(indexed.fault.is_some());
+        self.note_drift(name, &indexed);
         let (first_end, end) = (content.0, content.0);
         self.heads.insert(name.clone(), Head { partition: 0, first_end, end, fingerprint: content.1 });
         let section = indexed.sections.pop().expect("it was looked at above");
@@ -121,6 +123,14 @@ impl Folder {
         self.share_head(&mut indexed);
         added.push((Some(head.partition), Body::new(name, &indexed, section, Some(head.fingerprint))));
         State::Taken
+    }
+
+    /// Takes note of columns that nobody reads.
+    fn note_drift(&mut self, name: &str, indexed: &Indexed) {
+        if let (Format::Csv(rules), None, Some(head)) = (self.format, &indexed.fault, &indexed.head) {
+            let columns = (rules.other_columns)(head);
+            self.drift.note(&shown(&self.path.join(name)), &columns);
+        }
     }
 
     /// Files of the same columns share one copy of their head.

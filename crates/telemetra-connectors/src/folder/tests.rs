@@ -60,7 +60,7 @@ impl Bench {
             let has_id = head.split(|&byte| byte == b',').any(|name| name.trim_ascii() == b"id");
             has_id.then_some(()).ok_or_else(|| "header_missing".to_owned())
         };
-        let format = Format::Csv(CsvRules { check_head });
+        let format = Format::Csv(CsvRules { check_head, other_columns: |_| Vec::new() });
         let mut bench =
             Bench::with(FolderOptions { arrival: Arrival::Rename, format, ..FolderOptions::default() });
         bench.options.processed = Some(bench.path("done"));

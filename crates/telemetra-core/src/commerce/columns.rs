@@ -34,6 +34,16 @@ pub fn check_head(head: &[u8]) -> Result<(), String> {
     map(head).map(drop)
 }
 
+/// Names in a file's first record that are none of [`NAMES`], in its order; bytes that are no text are replaced. A field
+/// without a name is left out.
+pub fn other_columns(head: &[u8]) -> Vec<String> {
+    let mut buffer = Vec::new();
+    let Ok(parts) = split::spans(head, &mut buffer) else { return Vec::new() };
+    let names = parts.iter().map(|span| span.of(head, &buffer));
+    let names = names.map(|name| String::from_utf8_lossy(split::trim(name)).into_owned());
+    names.filter(|name| !name.is_empty() && !NAMES.contains(&name.as_str())).collect()
+}
+
 /// Stands for a field that no column is made of.
 const IGNORED: u8 = u8::MAX;
 
@@ -122,6 +132,9 @@ mod tests {
             "timestamp, price ,\"event_id\",event_type,x,category,product_name,product_id,user_id,x,,",
             Ok(()),
         );
+        let others = other_columns(format!("{all}, x ,,\"y \"\"z\"\"\",Price\r").as_bytes());
+        assert_eq!(others, ["x", "y \"z\"", "Price"]);
+        assert_eq!(other_columns(all.as_bytes()), [""; 0]);
         check(&all.replace("price", "Price"), Err("header_missing:price"));
         check(
             &all.replace("price,", "").replace("event_id,", ""),

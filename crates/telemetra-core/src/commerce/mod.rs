@@ -53,7 +53,7 @@ mod time;
 mod tests;
 
 pub use self::{
-    columns::{NAMES, check_head},
+    columns::{NAMES, check_head, other_columns},
     time::Zone,
 };
 use self::{

@@ -23,6 +23,8 @@ use crate::{
 pub struct InputNow {
     /// What is not read, and why.
     pub warnings: Vec<String>,
+    /// What should be known of what is read.
+    pub notices: Vec<String>,
     /// What became of the files.
     pub files: Files,
 }
@@ -70,21 +72,22 @@ impl Meter {
 
     fn show(&mut self, work: &dyn Work, state: State, retrying_since_ms: Option<i64>) {
         let names = work.input_names();
-        let InputNow { warnings, files } = (self.input)();
-        self.warn(&warnings);
+        let InputNow { warnings, notices, files } = (self.input)();
+        self.warn("not read: ", &warnings);
+        self.warn("", &notices);
         let snapshot = self.snapshot(work.report(), &names, state, files);
         self.latest.publish(Snapshot { warnings, retrying_since_ms, ..snapshot });
     }
 
-    /// Logs what is not read now, once by file and cause.
-    fn warn(&mut self, warnings: &[String]) {
+    /// Logs each text once, such as what is not read now by file and cause.
+    fn warn(&mut self, what: &str, warnings: &[String]) {
         const SAID_MAX: usize = 10_000;
         if self.said.len() > SAID_MAX {
             self.said.clear();
         }
         for warning in warnings {
             if self.said.insert(warning.clone()) {
-                tracing::warn!("not read: {warning}");
+                tracing::warn!("{what}{warning}");
             }
         }
     }

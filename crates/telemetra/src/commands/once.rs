@@ -72,7 +72,7 @@ fn outcome(numbers: &Numbers) -> String {
         ),
         Numbers::Commerce(shop) => format!(
             "  accepted {}, duplicates {}, conflicts {}, quarantined {}\n  \
-             files {} read, {} duplicates, {} without a record, {} faulty\n",
+             files {} read, {} duplicates, {} without a record, {} faulty{}\n",
             grouped(shop.accepted),
             grouped(shop.duplicates),
             grouped(shop.conflicts),
@@ -81,6 +81,10 @@ fn outcome(numbers: &Numbers) -> String {
             grouped(shop.files.duplicates),
             grouped(shop.files.empty),
             grouped(shop.files.faulty),
+            match shop.files.drifted {
+                0 => String::new(),
+                drifted => format!(", {} with columns that nobody reads", grouped(drifted)),
+            },
         ),
     }
 }

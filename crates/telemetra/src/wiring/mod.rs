@@ -85,7 +85,10 @@ fn start_commerce(settings: &Settings, options: &RunOptions) -> Result<Started, 
     let commerce = &settings.commerce;
     let input = FolderInput { name: "commerce", path: Some(commerce.input_dir.clone()) };
     let folder_options = FolderOptions {
-        format: Format::Csv(CsvRules { check_head: commerce::check_head }),
+        format: Format::Csv(CsvRules {
+            check_head: commerce::check_head,
+            other_columns: commerce::other_columns,
+        }),
         order: folder::FolderOrder::Name,
         processed: Some(commerce.processed_dir.clone()),
         ahead_records: ahead_records(rules.records_per_trigger),
@@ -140,8 +143,9 @@ fn started(work: Box<dyn Work>, reporter: Reporter) -> Started {
             duplicates: report.duplicates_count,
             empty: report.files_empty,
             faulty: report.files_faulty,
+            drifted: report.files_drifted,
         };
-        InputNow { warnings: report.warnings, files }
+        InputNow { warnings: report.warnings, notices: report.notices, files }
     };
     Started { work, ahead: Box::new(ahead), input: Box::new(input) }
 }

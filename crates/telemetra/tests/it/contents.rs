@@ -175,6 +175,14 @@ fn a_missing_column_is_a_fault_of_the_file() {
 }
 
 #[test]
+fn a_column_that_nobody_reads_is_ignored_counted_and_named() {
+    let ran = run(format!("coupon,{HEAD},\u{1b}x\n7,{},8\n", good("a")), &["2 a"]);
+    assert!(ran.said.contains("0 faulty, 1 with columns that nobody reads"), "{}", ran.said);
+    let named = "f.csv: columns that nobody reads (schema_drift): coupon, \\u{1b}x";
+    assert!(ran.said.contains(named), "{}", ran.said);
+}
+
+#[test]
 fn a_column_named_twice_is_a_fault_of_the_file() {
     run(format!("{HEAD},price\n{},2\n", good("a")), &["1 !header_duplicate:price"]);
 }

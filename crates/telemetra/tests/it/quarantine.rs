@@ -168,6 +168,25 @@ fn refused_records_on_postgresql() {
 }
 
 #[test]
+fn enospc_in_the_error_folder_leaves_the_export_pending_and_the_run_goes_on() {
+    // A disk that is full in the midst of a file: no file may be longer than a block, and nothing but exports is.
+    let shop = Shop::new(Some(Postgres::shared().create_database()));
+    let limited = "trap '' XFSZ; ulimit -f 1; exec \"$@\"";
+    let store = shop.database.as_ref().expect("it was made").address();
+    let run =
+        shop.telemetra.command(&["run", "commerce", "--once", "--arrival", "rename", "--store", &store]);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", limited, "sh"]).arg(run.get_program()).args(run.get_args());
+    shell.current_dir(shop.telemetra.path()).env_clear();
+    let ran = shell.output().expect("a shell is there");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success() && said.contains("could not be exported"), "{said}");
+    assert!(!shop.error_file(EXPORTS[0].1).exists(), "half a file has no name");
+    shop.run("audit");
+    exports_are_exact_and_made_once(&shop);
+}
+
+#[test]
 fn an_error_folder_that_cannot_be_written_does_not_stop_the_run() {
     let shop = Shop::new(None);
     fs::write(shop.telemetra.path().join("data/error"), "a file").expect("written");
