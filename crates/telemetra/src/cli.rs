@@ -36,8 +36,8 @@ pub enum Command {
         #[command(subcommand)]
         pipeline: GeneratePipeline,
     },
-    /// Look at settings, store and a sample of the input: what would be accepted and refused, and why
-    Check(CheckArgs),
+    /// Look at settings, store, folders and a sample of the input: what would be accepted and refused, and why
+    Check(CheckCommand),
     /// Bring the store's tables to this version
     Migrate(MigrateArgs),
     /// Show how the jobs stand: watermark and who holds it, positions, windows
@@ -139,7 +139,42 @@ pub struct RunCommerceArgs {
     pub settings: CommerceFlags,
 }
 
-/// `check`.
+/// `check`; without a pipeline it is chat's.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct CheckCommand {
+    /// Of which pipeline.
+    #[command(subcommand)]
+    pub pipeline: Option<CheckPipeline>,
+    /// As of `check chat`.
+    #[command(flatten)]
+    pub chat: CheckArgs,
+}
+
+/// Pipelines whose input is looked at.
+#[derive(Debug, Subcommand)]
+pub enum CheckPipeline {
+    /// Chat and viewer events; the same without this word
+    Chat(CheckArgs),
+    /// Shop events, and the folders they move to
+    Commerce(CheckCommerceArgs),
+}
+
+/// `check commerce`.
+#[derive(Debug, Args)]
+pub struct CheckCommerceArgs {
+    /// Records to look at from the beginning of the input
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub sample: u64,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub settings: CommerceFlags,
+}
+
+/// `check chat`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Records to look at from the beginning of each input

@@ -5,7 +5,7 @@ use std::{env, ffi::OsString, process::ExitCode};
 use clap::{Parser, error::ErrorKind};
 
 use crate::{
-    cli::{Cli, Command, GeneratePipeline, QuarantineAction, RunPipeline},
+    cli::{CheckPipeline, Cli, Command, GeneratePipeline, QuarantineAction, RunPipeline},
     commands::{audit, check, demo, generate, migrate, quarantine, run, status},
     exit::Exit,
     http, logging, out,
@@ -76,7 +76,11 @@ fn settings(cli: &Cli, environment: Vec<(String, Option<String>)>) -> Result<Set
         Command::Demo(args) => (&args.settings.0, Purpose::Demo, demo::OWN_KEYS),
         Command::Run { pipeline: RunPipeline::Chat(args) } => (&args.settings.0, Purpose::Chat, &[]),
         Command::Run { pipeline: RunPipeline::Commerce(args) } => (&args.settings.0, Purpose::Commerce, &[]),
-        Command::Check(args) => (&args.settings.0, Purpose::Chat, &[]),
+        Command::Check(args) => match &args.pipeline {
+            None => (&args.chat.settings.0, Purpose::Chat, &[]),
+            Some(CheckPipeline::Chat(args)) => (&args.settings.0, Purpose::Chat, &[]),
+            Some(CheckPipeline::Commerce(args)) => (&args.settings.0, Purpose::Commerce, &[]),
+        },
         Command::Generate { pipeline: GeneratePipeline::Chat(args) } => {
             (&args.settings.0, Purpose::Plain, &[])
         }
@@ -125,7 +129,14 @@ fn dispatch(command: Command, settings: Settings) -> anyhow::Result<Exit> {
         Command::Generate { pipeline: GeneratePipeline::Commerce(args) } => {
             generate::commerce::generate(&args, &signals::listen()?)
         }
-        Command::Check(args) => check::check(&settings, args.sample, args.json),
+        Command::Check(args) => {
+            let (pipeline, sample, json) = match args.pipeline {
+                None => (run::Pipeline::Chat, args.chat.sample, args.chat.json),
+                Some(CheckPipeline::Chat(args)) => (run::Pipeline::Chat, args.sample, args.json),
+                Some(CheckPipeline::Commerce(args)) => (run::Pipeline::Commerce, args.sample, args.json),
+            };
+            check::check(&settings, pipeline, sample, json)
+        }
         Command::Migrate(args) => migrate::migrate(&settings, &args),
         Command::Quarantine { action: QuarantineAction::List(args) } => quarantine::list(&settings, &args),
         Command::Quarantine { action: QuarantineAction::Replay(args) } => {

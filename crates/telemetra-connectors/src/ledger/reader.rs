@@ -68,12 +68,12 @@ impl StoreReader {
         self.snapshot_for(AUDIT_LIMIT, |db| audit::audit(db, job))
     }
 
-    /// The job that the result tables belong to; `None` before the first.
+    /// The job that a result table belongs to, such as `user_events`; `None` before the first.
     ///
     /// # Errors
     /// As [`StoreReader::jobs`].
-    pub fn owner(&mut self) -> Result<Option<String>, SinkError> {
-        self.snapshot(|db| status::owner(db))
+    pub fn owner(&mut self, table: &str) -> Result<Option<String>, SinkError> {
+        self.snapshot(|db| status::owner(db, table))
     }
 
     /// The latest batches of a job, latest first.

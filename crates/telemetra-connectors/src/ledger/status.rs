@@ -75,10 +75,10 @@ pub(super) fn all_job_names(db: &mut dyn Snapshot, job: Option<&str>) -> Result<
     Ok(names)
 }
 
-/// The job that the result tables belong to; `None` before the first.
-pub(super) fn owner(db: &mut dyn Snapshot) -> Result<Option<String>, SinkError> {
+/// The job that a result table belongs to; `None` before the first.
+pub(super) fn owner(db: &mut dyn Snapshot, table: &str) -> Result<Option<String>, SinkError> {
     let sql = "SELECT job FROM telemetra.result_table WHERE name = $1";
-    db.one(sql, &[Arg::Text(windows::TABLES[0])], |row| row.text(0))
+    db.one(sql, &[Arg::Text(table)], |row| row.text(0))
 }
 
 /// Whether the result tables of its pipeline are this job's.

@@ -1,10 +1,11 @@
 //! `check`: what a run would find, told before it starts.
 //!
-//! Settings are valid once this runs; the wiring looks at store, folders and a sample of each input and writes
-//! nothing.
+//! Settings are valid once this runs; the wiring looks at store, folders and a sample of each input, and leaves all of
+//! it as it was.
 
 use serde::Serialize;
 
+use super::run::Pipeline;
 use crate::{
     exit::Exit,
     out::{self, grouped, plain, table, whole},
@@ -17,8 +18,8 @@ use crate::{
 ///
 /// # Errors
 /// When it cannot look.
-pub fn check(settings: &Settings, sample: u64, json: bool) -> anyhow::Result<Exit> {
-    let report = wiring::check(settings, sample)?;
+pub fn check(settings: &Settings, pipeline: Pipeline, sample: u64, json: bool) -> anyhow::Result<Exit> {
+    let report = wiring::check(settings, pipeline, sample)?;
     out::line(&if json { serde_json::to_string_pretty(&report)? } else { report.text() });
     Ok(if report.is_good() { Exit::Done } else { Exit::Error })
 }
@@ -39,7 +40,7 @@ pub struct Finding {
     pub what: String,
     /// How it is.
     pub found: String,
-    /// Whether a run could start.
+    /// Whether a run could start and do with it what it is asked to.
     pub is_good: bool,
 }
 
@@ -74,7 +75,7 @@ fn row(cells: &[&str]) -> Vec<String> {
 }
 
 impl CheckReport {
-    /// Whether a run could start and would accept something of every input that has records.
+    /// Whether a run could work as asked and would accept something of every input that has records.
     pub fn is_good(&self) -> bool {
         self.findings.iter().all(|finding| finding.is_good)
             && self.inputs.iter().all(|input| input.records == 0 || input.accepted > 0)

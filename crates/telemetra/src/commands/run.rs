@@ -44,6 +44,14 @@ impl Pipeline {
         }
     }
 
+    /// One of its result tables; all of them belong to one job.
+    pub fn table(self) -> &'static str {
+        match self {
+            Pipeline::Chat => "chat_summary_minute",
+            Pipeline::Commerce => "user_events",
+        }
+    }
+
     /// What it has counted before its first record.
     pub fn numbers(self) -> Numbers {
         match self {

@@ -1,4 +1,6 @@
-//! Looks at store, folders and a sample of each input, with the decoding of a run; writes nothing.
+//! Looks at store, folders and a sample of each input, with the decoding of a run; leaves all of it as it was.
+
+mod places;
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +14,6 @@ use telemetra_connectors::{
     postgres,
 };
 use telemetra_core::{
-    chat::{Chat, decode::Scratch},
     limits,
     logic::{Event, Logic},
     record::Reject,
@@ -25,6 +26,7 @@ use telemetra_engine::{
 use crate::{
     commands::{
         check::{CheckReport, Finding, RefusedSample, SampleReport},
+        run::Pipeline,
         run_loop::now_ms,
     },
     settings::{Place, Settings},
@@ -35,39 +37,65 @@ const SETTLE_MAX: Duration = Duration::from_secs(3);
 /// How often they are looked at.
 const SETTLE_LOOK: Duration = Duration::from_millis(100);
 
-/// Looks at store and the first `sample` records of each input; writes nothing.
+/// Looks at store, folders and the first `sample` records of each input of a pipeline, and leaves them as they are.
 ///
 /// # Errors
 /// When it cannot look; what it finds is no error.
-pub fn check(settings: &Settings, sample: u64) -> anyhow::Result<CheckReport> {
-    let mut findings = vec![
+pub fn check(settings: &Settings, pipeline: Pipeline, sample: u64) -> anyhow::Result<CheckReport> {
+    let findings = vec![
         // Whoever comes here has valid settings: all faults were named before.
         Finding { what: "settings".into(), found: "valid".into(), is_good: true },
-        store(settings),
+        store(settings, pipeline),
     ];
-    let mut inputs = Vec::new();
-    let mut there = super::folders(settings);
-    there.iter_mut().for_each(|input| input.path = input.path.take().filter(|path| path.is_dir()));
-    let mut source = FolderSource::new(there, sampling(settings, sample));
-    settle(&mut source)?;
-    for (number, FolderInput { name, path }) in (0..).zip(super::folders(settings)) {
-        let Some(path) = path else { continue };
-        findings.push(folder(&source, name, &path));
-        if path.is_dir() {
-            let logic = settings.chat_logic(limits::STREAM_CHARS_MAX);
-            let id = PartitionId { input: number, partition: 0 };
-            let mut sampled = Sampled::new(logic, name, now_ms(), settings.chat.future_skew_ms);
-            sampled.read(&mut source, id, sample)?;
-            inputs.push(sampled.finish());
+    let mut report = CheckReport { findings, inputs: Vec::new() };
+    match pipeline {
+        Pipeline::Chat => {
+            let options = super::folder_options(settings, true);
+            let logic = || settings.chat_logic(limits::STREAM_CHARS_MAX);
+            look(
+                super::folders(settings),
+                options,
+                logic,
+                settings.chat.future_skew_ms,
+                sample,
+                &mut report,
+            )?;
+        }
+        Pipeline::Commerce => {
+            let options = super::shop_options(settings, true);
+            let logic = || settings.commerce_logic();
+            look(super::shop_folder(settings), options, logic, 0, sample, &mut report)?;
+            report.findings.extend(places::check(&settings.commerce));
         }
     }
-    Ok(CheckReport { findings, inputs })
+    Ok(report)
 }
 
-/// The beginning of each folder in name order, as `--once` would see it.
-fn sampling(settings: &Settings, sample: u64) -> FolderOptions {
-    let options = super::folder_options(settings, true);
-    FolderOptions { order: FolderOrder::Name, ahead_records: sample, ..options }
+/// Looks at folders and the beginning of each, in name order, as `--once` would see it.
+fn look<L: Logic>(
+    folders: Vec<FolderInput>,
+    options: FolderOptions,
+    logic: impl Fn() -> L,
+    future_skew_ms: i64,
+    sample: u64,
+    report: &mut CheckReport,
+) -> anyhow::Result<()> {
+    let mut there = folders.clone();
+    there.iter_mut().for_each(|input| input.path = input.path.take().filter(|path| path.is_dir()));
+    let options = FolderOptions { order: FolderOrder::Name, ahead_records: sample, ..options };
+    let mut source = FolderSource::new(there, options);
+    settle(&mut source)?;
+    for (number, FolderInput { name, path }) in (0..).zip(folders) {
+        let Some(path) = path else { continue };
+        report.findings.push(folder(&source, name, &path));
+        if path.is_dir() {
+            let id = PartitionId { input: number, partition: 0 };
+            let mut sampled = Sampled::new(logic(), name, now_ms(), future_skew_ms);
+            sampled.read(&mut source, id, sample)?;
+            report.inputs.push(sampled.finish());
+        }
+    }
+    Ok(())
 }
 
 fn settle(source: &mut FolderSource) -> anyhow::Result<()> {
@@ -82,7 +110,7 @@ fn settle(source: &mut FolderSource) -> anyhow::Result<()> {
     }
 }
 
-fn store(settings: &Settings) -> Finding {
+fn store(settings: &Settings, pipeline: Pipeline) -> Finding {
     let what = format!("store {}", settings.store);
     if let Place::Sqlite(path) = &settings.store.place
         && !path.exists()
@@ -92,21 +120,21 @@ fn store(settings: &Settings) -> Finding {
         let found = if is_good { "not there yet; a run makes it" } else { "its folder does not exist" };
         return Finding { what, found: found.into(), is_good };
     }
-    match open_store(settings) {
+    match open_store(settings, pipeline) {
         Ok((found, is_good)) => Finding { what, found, is_good },
         Err(error) => Finding { what, found: format!("{error:#}"), is_good: false },
     }
 }
 
-fn open_store(settings: &Settings) -> anyhow::Result<(String, bool)> {
+fn open_store(settings: &Settings, pipeline: Pipeline) -> anyhow::Result<(String, bool)> {
     if let Place::Postgres(address) = &settings.store.place
         && !postgres::foresee(address).map_err(super::told)?
     {
         return Ok(("no tables there yet; a run makes them".into(), true));
     }
-    let job = settings.job_or("chat");
+    let job = settings.job_or(pipeline.name());
     let mut reader = super::open_reader(settings)?;
-    let owner = reader.owner().map_err(super::told)?;
+    let owner = reader.owner(pipeline.table()).map_err(super::told)?;
     let (owned, is_ours) = match &owner {
         None => ("no job has run here yet".to_owned(), true),
         Some(owner) if *owner == job => (format!("tables of job {job}"), true),
@@ -141,23 +169,26 @@ fn folder(source: &FolderSource, name: &str, path: &Path) -> Finding {
     if let Some(first) = warnings.first() {
         found.push_str(&format!("; {} not readable: {first}", warnings.len()));
     }
+    if let Some(first) = report.notices.iter().find(starts_here) {
+        found.push_str(&format!("; {first}"));
+    }
     Finding { what, found, is_good: warnings.is_empty() }
 }
 
 /// What became of the records looked at so far.
-struct Sampled {
-    logic: Chat,
-    scratch: Scratch,
+struct Sampled<L: Logic> {
+    logic: L,
+    scratch: L::Scratch,
     latest_ms: i64,
     refused: BTreeMap<String, RefusedSample>,
     report: SampleReport,
 }
 
-impl Sampled {
-    fn new(logic: Chat, input: &str, now_ms: i64, future_skew_ms: i64) -> Self {
+impl<L: Logic> Sampled<L> {
+    fn new(logic: L, input: &str, now_ms: i64, future_skew_ms: i64) -> Self {
         Self {
             logic,
-            scratch: Scratch::default(),
+            scratch: L::Scratch::default(),
             latest_ms: now_ms.saturating_add(future_skew_ms),
             refused: BTreeMap::new(),
             report: SampleReport { input: input.to_owned(), ..SampleReport::default() },

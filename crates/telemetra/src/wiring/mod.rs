@@ -83,18 +83,12 @@ fn start_commerce(settings: &Settings, options: &RunOptions) -> Result<Started, 
     let now_ms = now_ms();
     let rules = settings.commerce_rules(options.once, now_ms);
     let commerce = &settings.commerce;
-    let input = FolderInput { name: "commerce", path: Some(commerce.input_dir.clone()) };
     let folder_options = FolderOptions {
-        format: Format::Csv(CsvRules {
-            check_head: commerce::check_head,
-            other_columns: commerce::other_columns,
-        }),
-        order: folder::FolderOrder::Name,
         processed: Some(commerce.processed_dir.clone()),
         ahead_records: ahead_records(rules.records_per_trigger),
-        ..folder_options(settings, options.once)
+        ..shop_options(settings, options.once)
     };
-    let source = FolderSource::new(vec![input], folder_options);
+    let source = FolderSource::new(shop_folder(settings), folder_options);
     let reporter = source.reporter();
     let (logic, job) = (settings.commerce_logic(), settings.job_or("commerce"));
     let work = match &settings.store.place {
@@ -171,6 +165,17 @@ fn folders(settings: &Settings) -> Vec<FolderInput> {
     let Inputs { chat_dir, viewer_dir, .. } = &settings.inputs;
     let named = [("chat", chat_dir), ("viewer", viewer_dir)];
     named.map(|(name, path)| FolderInput { name, path: path.clone() }).into()
+}
+
+/// The folder of shop events.
+fn shop_folder(settings: &Settings) -> Vec<FolderInput> {
+    vec![FolderInput { name: "commerce", path: Some(settings.commerce.input_dir.clone()) }]
+}
+
+fn shop_options(settings: &Settings, once: bool) -> FolderOptions {
+    let rules = CsvRules { check_head: commerce::check_head, other_columns: commerce::other_columns };
+    let (format, order) = (Format::Csv(rules), folder::FolderOrder::Name);
+    FolderOptions { format, order, ..folder_options(settings, once) }
 }
 
 fn folder_options(settings: &Settings, once: bool) -> FolderOptions {

@@ -1,6 +1,7 @@
 //! The one integration-test binary: what holds for the whole rather than for one crate.
 
 mod adoption;
+mod check;
 mod commits;
 mod contents;
 mod crash;

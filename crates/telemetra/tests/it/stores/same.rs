@@ -127,7 +127,7 @@ fn every_question_has_one_answer() {
         batches
     });
     assert_eq!((a.len(), &a), (2, &b));
-    same!(owner());
+    same!(owner("chat_summary_minute"));
     same!(newest_ms());
     same!(moments(10));
     same!(streams(T0, T0 + 20_000, 10));

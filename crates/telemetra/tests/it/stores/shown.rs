@@ -63,7 +63,7 @@ fn an_empty_store_shows_nothing<S: Store>() {
     assert_eq!(reader.newest_ms().expect("a sound store answers"), None);
     assert_eq!(reader.rates(0, None).expect("a sound store answers"), []);
     assert_eq!(reader.streams(0, T0, 10).expect("a sound store answers"), []);
-    assert_eq!(reader.owner().expect("a sound store answers"), None);
+    assert_eq!(reader.owner("moments").expect("a sound store answers"), None);
 }
 
 on_both!(
