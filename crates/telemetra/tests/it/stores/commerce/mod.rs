@@ -8,12 +8,14 @@
 //! | `quarantine` | refused records: listed, exported, replayed |
 //! | `law` | the audit finds what the law forbids |
 //! | `views` | the five views |
+//! | `migrated` | stores of before commerce |
 //!
 //! A batch is written as words, one an offset: `a=150` is the event `a` at 1.50, `!` a record that the rules refuse,
 //! `.` an offset without a record, `|` the end of a file.
 
 mod accepted;
 mod law;
+mod migrated;
 mod quarantine;
 mod refused;
 mod views;
