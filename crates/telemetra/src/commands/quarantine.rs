@@ -167,13 +167,26 @@ fn row(record: &Rejected) -> Vec<String> {
         place,
         plain(&record.codes).into_owned(),
         record.replayed_at_ms.map_or("no".into(), instant),
-        plain(&String::from_utf8_lossy(&record.raw)).into_owned(),
+        readable(&record.raw),
     ]
 }
 
+/// Bytes for the eye, on one line: what is no text as `\xff`.
+fn readable(raw: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in raw.utf8_chunks() {
+        text.push_str(&plain(chunk.valid()));
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+    }
+    text
+}
+
+/// Bytes that are text stand in `raw`, others in `raw_hex`: whoever reads either has them exactly.
 fn as_json(record: &Rejected) -> Value {
     let codes: Vec<&str> = record.codes.split('|').collect();
-    json!({
+    let text = str::from_utf8(&record.raw).ok();
+    let hex = || record.raw.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut json = json!({
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
@@ -182,16 +195,27 @@ fn as_json(record: &Rejected) -> Value {
         "byte_from": record.bytes.as_ref().map(|bytes| bytes.start),
         "byte_to": record.bytes.as_ref().map(|bytes| bytes.end),
         "codes": codes,
-        "raw": String::from_utf8_lossy(&record.raw),
+        "raw": text,
         "batch": record.batch_id,
         "rejected_at": instant(record.rejected_at_ms),
         "replayed_at": record.replayed_at_ms.map(instant),
-    })
+    });
+    if text.is_none() {
+        json["raw_hex"] = hex().into();
+    }
+    json
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text_and_control_characters_are_escaped() {
+        let check = |raw: &[u8], expected: &str| assert_eq!(readable(raw), expected);
+        check("café, 1".as_bytes(), "café, 1");
+        check(b"caf\xe9,\xff\xfe\x1b[2J", "caf\\xe9,\\xff\\xfe\\u{1b}[2J");
+    }
 
     #[test]
     fn what_a_replay_came_to_is_told_with_reasons() {

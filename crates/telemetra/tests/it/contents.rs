@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::support::Telemetra;
 
 const HEAD: &str = "event_id,user_id,product_id,product_name,category,price,event_type,timestamp";
@@ -123,6 +125,13 @@ fn invalid_utf_8_and_latin_1_are_refused_with_their_place_and_never_replaced() {
     let place = ran.rows("SELECT byte_from, byte_to, raw FROM rejected_events WHERE line = 3");
     assert_eq!(place, [format!("{from} {} {raw}", from + 42)]);
     assert_eq!(ran.rows("SELECT product_name FROM user_events WHERE event_id = 'd'"), ["café"]);
+    let listed = ran.telemetra.run(&["quarantine", "list", "--json"]).stdout();
+    let listed: Vec<Value> =
+        listed.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let hex: String = bytes[from..from + 42].iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!((&listed[0]["raw"], &listed[0]["raw_hex"]), (&Value::Null, &Value::from(hex)));
+    let shown = ran.telemetra.run(&["quarantine", "list"]).stdout();
+    assert!(shown.contains("b,u,p,caf\\xe9,c,") && !shown.contains('\u{fffd}'), "{shown}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod check;
 mod commits;
 mod contents;
 mod crash;
+mod demo;
 mod faults;
 mod folders;
 mod golden;

@@ -99,7 +99,11 @@ impl Instance {
     pub(crate) fn start_with(telemetra: &Telemetra, more: &[&str]) -> Self {
         let args =
             ["run", "chat", "--arrival", "rename", "--log-format", "json", "--retry-delay-seconds", "0.1"];
-        let mut command = telemetra.command(&[&args, more].concat());
+        Self::of(telemetra.command(&[&args, more].concat()))
+    }
+
+    /// Starts a command of the binary, whichever it is.
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut child =
             command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
