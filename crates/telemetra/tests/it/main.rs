@@ -1,9 +1,10 @@
 //! The one integration-test binary: what holds for the whole rather than for one crate.
 
 mod adoption;
+mod cases;
 mod check;
 mod commits;
-mod contents;
+
 mod crash;
 mod demo;
 mod faults;

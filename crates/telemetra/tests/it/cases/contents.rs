@@ -1,33 +1,26 @@
-//! Contents of CSV files through the real binary, a test for each case: which record became a row, which was refused
-//! and why. A case that concerns where files come from has its test in `folder/tests/cases.rs` of the connectors.
-
-use std::fs;
+//! Contents: which record became a row, which was refused and why.
 
 use serde_json::Value;
 
-use crate::support::Telemetra;
+use super::*;
 
-const HEAD: &str = "event_id,user_id,product_id,product_name,category,price,event_type,timestamp";
-
-/// What a run made of one file: a line for each record, in the order of lines: `line id` of a row, `line !codes` of a
-/// refused record.
+/// What a run made of one file.
 struct Ran {
-    telemetra: Telemetra,
+    folder: Folder,
     said: String,
 }
 
+/// Runs over one file. Expected is a text for each record, in the order of lines: `line id` of a row, `line !codes` of
+/// a refused one.
 fn run_env(bytes: &[u8], env: &[(&str, &str)], expected: &[&str]) -> Ran {
-    let telemetra = Telemetra::new();
-    fs::create_dir_all(telemetra.path().join("data/raw")).expect("a folder");
-    fs::write(telemetra.path().join("data/raw/f.csv"), bytes).expect("written");
-    let run = telemetra.run_env(&["run", "commerce", "--once", "--arrival", "rename"], env);
-    let ran = Ran { said: run.expect_code(0), telemetra };
+    let folder = Folder::new();
+    folder.write("f.csv", bytes);
+    let said = folder.run(env, 0);
     let all = "SELECT origin_position AS line, event_id FROM user_events
                UNION ALL SELECT line, '!' || codes FROM rejected_events ORDER BY line";
-    assert_eq!(ran.rows(all), expected, "{:?}", String::from_utf8_lossy(bytes));
-    ran.telemetra.run(&["audit"]).expect_code(0);
-    assert!(ran.telemetra.path().join("data/processed/f.csv").exists(), "it was moved");
-    ran
+    assert_eq!(folder.rows(all), expected, "{:?}", String::from_utf8_lossy(bytes));
+    assert_eq!(folder.processed(), ["f.csv"]);
+    Ran { folder, said }
 }
 
 fn run(bytes: impl AsRef<[u8]>, expected: &[&str]) -> Ran {
@@ -59,36 +52,6 @@ fn check_column(column: &str, env: &[(&str, &str)], accepted: &[&str], refused: 
     run_env(&of_column(column, &values), env, &expected.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-impl Ran {
-    /// Columns of each row, joined by a space.
-    fn rows(&self, sql: &str) -> Vec<String> {
-        let db = self.telemetra.open_store();
-        let mut statement = db.prepare(sql).expect("a query");
-        let columns = statement.column_count();
-        let rows = statement.query_map([], |row| {
-            let text = |at| row.get::<_, rusqlite::types::Value>(at).map(shown);
-            Ok((0..columns).map(text).collect::<Result<Vec<_>, _>>()?.join(" "))
-        });
-        rows.expect("rows").collect::<Result<_, _>>().expect("text")
-    }
-}
-
-fn shown(value: rusqlite::types::Value) -> String {
-    use rusqlite::types::Value;
-    match value {
-        Value::Null => "-".into(),
-        Value::Integer(number) => number.to_string(),
-        Value::Real(number) => number.to_string(),
-        Value::Text(text) => text,
-        Value::Blob(bytes) => bytes.escape_ascii().to_string(),
-    }
-}
-
-/// A good record.
-fn good(id: &str) -> String {
-    format!("{id},u,p,n,c,1.00,view,2025-03-01 10:00:00")
-}
-
 #[test]
 fn utf_8_bom_at_byte_0_is_no_data_and_elsewhere_it_is() {
     let ran = run(format!("\u{feff}{HEAD}\n{}\n\u{feff}{}\n", good("a"), good("b")), &["2 a", "3 \u{feff}b"]);
@@ -106,7 +69,7 @@ fn utf_16_bom_or_a_tenth_of_nul_bytes_is_one_refused_record() {
     {
         let ran = run(&bytes, &["1 !encoding_utf16"]);
         let shown = bytes.escape_ascii().to_string();
-        assert_eq!(ran.rows("SELECT raw FROM rejected_events"), [shown], "as it came");
+        assert_eq!(ran.folder.rows("SELECT raw FROM rejected_events"), [shown], "as it came");
     }
 }
 
@@ -122,15 +85,15 @@ fn invalid_utf_8_and_latin_1_are_refused_with_their_place_and_never_replaced() {
     let ran = run(&bytes, &["2 a", "3 !utf8", "4 !utf8", "5 d"]);
     let from = HEAD.len() + 1 + good("a").len() + 1;
     let raw = "b,u,p,caf\\xe9,c,1.00,view,2025-03-01 10:00:00";
-    let place = ran.rows("SELECT byte_from, byte_to, raw FROM rejected_events WHERE line = 3");
+    let place = ran.folder.rows("SELECT byte_from, byte_to, raw FROM rejected_events WHERE line = 3");
     assert_eq!(place, [format!("{from} {} {raw}", from + 42)]);
-    assert_eq!(ran.rows("SELECT product_name FROM user_events WHERE event_id = 'd'"), ["café"]);
-    let listed = ran.telemetra.run(&["quarantine", "list", "--json"]).stdout();
+    assert_eq!(ran.folder.rows("SELECT product_name FROM user_events WHERE event_id = 'd'"), ["café"]);
+    let listed = ran.folder.telemetra.run(&["quarantine", "list", "--json"]).stdout();
     let listed: Vec<Value> =
         listed.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
     let hex: String = bytes[from..from + 42].iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!((&listed[0]["raw"], &listed[0]["raw_hex"]), (&Value::Null, &Value::from(hex)));
-    let shown = ran.telemetra.run(&["quarantine", "list"]).stdout();
+    let shown = ran.folder.telemetra.run(&["quarantine", "list"]).stdout();
     assert!(shown.contains("b,u,p,caf\\xe9,c,") && !shown.contains('\u{fffd}'), "{shown}");
 }
 
@@ -140,7 +103,7 @@ fn crlf_ends_records_and_a_lone_cr_inside_one_is_data() {
         format!("{HEAD}\r\n{}\r\n{}\r\n", good("a"), good("b").replace(",n,", ",n\rn,")),
         &["2 a", "3 b"],
     );
-    assert_eq!(ran.rows("SELECT product_name FROM user_events ORDER BY id"), ["n", "n\rn"]);
+    assert_eq!(ran.folder.rows("SELECT product_name FROM user_events ORDER BY id"), ["n", "n\rn"]);
 }
 
 #[test]
@@ -153,7 +116,10 @@ fn cr_only_line_ends_are_a_fault_of_the_file() {
 fn embedded_newlines_and_doubled_quotes_and_the_line_is_the_first() {
     let record = good("a").replace(",n,", ",\"1 \"\"2\"\"\r\n3\n\",");
     let ran = run(format!("{HEAD}\n{record}\n{}\n", good("b")), &["2 a", "5 b"]);
-    assert_eq!(ran.rows("SELECT product_name FROM user_events WHERE event_id = 'a'"), ["1 \"2\"\r\n3"]);
+    assert_eq!(
+        ran.folder.rows("SELECT product_name FROM user_events WHERE event_id = 'a'"),
+        ["1 \"2\"\r\n3"]
+    );
 }
 
 #[test]
@@ -173,7 +139,7 @@ fn a_head_in_another_order_is_mapped_by_name() {
     let head = "timestamp,price,event_id,event_type,category,product_name,product_id,user_id";
     let ran = run(format!("{head}\n2025-03-01 10:00:00,1.00,a,view,c,n,p,u\n"), &["2 a"]);
     let columns = "user_id, product_id, product_name, category, price, event_type, event_timestamp";
-    let row = ran.rows(&format!("SELECT {columns} FROM user_events"));
+    let row = ran.folder.rows(&format!("SELECT {columns} FROM user_events"));
     assert_eq!(row, ["u p n c 100 view 2025-03-01T10:00:00.000000Z"]);
 }
 
@@ -217,7 +183,7 @@ fn a_price_is_a_plain_decimal() {
     let refused = [&refused[..], &range.map(|price| (price, "price_range"))].concat();
     let accepted = ["0.01", "0.005", "1.005", "1.004", ".5", "5.", "+7", "99999999.99", "99999999.994"];
     let ran = check_column("price", &[], &accepted, &refused);
-    let cents = ran.rows("SELECT price FROM user_events ORDER BY id");
+    let cents = ran.folder.rows("SELECT price FROM user_events ORDER BY id");
     assert_eq!(cents, ["1", "1", "101", "100", "50", "500", "700", "9999999999", "9999999999"]);
 }
 
@@ -244,7 +210,7 @@ fn a_timestamp_is_a_real_instant_from_1970_to_2100() {
     ];
     let ran = check_column("timestamp", &[], &accepted, &refused);
     assert_eq!(
-        ran.rows("SELECT event_timestamp FROM user_events ORDER BY id"),
+        ran.folder.rows("SELECT event_timestamp FROM user_events ORDER BY id"),
         [
             "2025-03-01T10:00:00.000000Z",
             "2025-03-01T10:00:00.123456Z",
@@ -259,7 +225,7 @@ fn a_local_time_left_out_or_shown_twice_is_refused() {
     let refused = [("2025-03-30 02:30:00", "tz_gap"), ("2025-10-26 02:30:00", "tz_ambiguous")];
     let accepted = ["2025-03-30 03:00:00", "2025-10-26 02:30:00+01:00"];
     let ran = check_column("timestamp", &[("EVENT_TIMEZONE", "Europe/Berlin")], &accepted, &refused);
-    let stored = ran.rows("SELECT event_timestamp FROM user_events ORDER BY id");
+    let stored = ran.folder.rows("SELECT event_timestamp FROM user_events ORDER BY id");
     assert_eq!(stored, ["2025-03-30T01:00:00.000000Z", "2025-10-26T01:30:00.000000Z"]);
 }
 
@@ -275,7 +241,7 @@ fn strings_are_trimmed_of_ascii_space_alone_and_measured_in_characters() {
         &[" \tu ", "\u{a0}u\u{a0}", &fits, &format!("{fits}     ")],
         &[(&long, "too_long:user_id"), (&spaced, "too_long:user_id"), (" \t", "missing_field:user_id")],
     );
-    let stored = ran.rows("SELECT user_id FROM user_events ORDER BY id");
+    let stored = ran.folder.rows("SELECT user_id FROM user_events ORDER BY id");
     assert_eq!(stored, ["u", "\u{a0}u\u{a0}", &fits, &fits]);
 }
 
@@ -289,10 +255,11 @@ fn an_event_type_is_one_of_three_exactly() {
 fn what_a_spreadsheet_takes_for_a_formula_is_stored_and_exported_unchanged() {
     let names = ["=1+1", "+1", "-1", "@SUM(A1)", "=cmd|' /C calc'!A0"];
     let ran = check_column("product_name", &[], &names, &[]);
-    assert_eq!(ran.rows("SELECT product_name FROM user_events ORDER BY id"), names);
+    assert_eq!(ran.folder.rows("SELECT product_name FROM user_events ORDER BY id"), names);
     let record = good("=x").replace(",1.00,", ",=2,");
     let ran = run(format!("{HEAD}\n{record}\n"), &["2 !price_syntax"]);
-    let exported = fs::read_to_string(ran.telemetra.path().join("data/error/f.b1.s0.csv")).expect("exported");
+    let exported =
+        fs::read_to_string(ran.folder.telemetra.path().join("data/error/f.b1.s0.csv")).expect("exported");
     assert_eq!(exported, format!("{HEAD}\n{record}\n"));
 }
 
