@@ -9,7 +9,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use telemetra_services::eventually;
+
 use super::*;
+use crate::support::Instance;
+
+/// Exit code of a run that could only go on with a wrong number.
+const HALTED: i32 = 4;
 
 fn gzip(text: &str) -> Vec<u8> {
     let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -85,6 +91,52 @@ fn the_same_name_with_new_content_is_a_new_file() {
     assert!(said.contains("accepted 1, duplicates 1"), "{said}");
     assert_eq!(folder.events(), ["a a.csv:2", "b a.csv:2"]);
     assert_eq!(folder.processed(), ["a.1.csv", "a.csv"]);
+}
+
+/// A folder of which a run that was killed has read some of the one file, and not all.
+fn half_read() -> Folder {
+    let folder = Folder::new();
+    let ids: Vec<String> = (0..20_000).map(|number| number.to_string()).collect();
+    folder.write("a.csv", file(&ids.iter().map(String::as_str).collect::<Vec<_>>()));
+    let args = ["run", "commerce", "--arrival", "rename", "--max-records-per-trigger", "1"];
+    let instance = Instance::of(folder.telemetra.command(&args));
+    instance.expect("the job is taken over");
+    eventually("some of it was read", || {
+        let read =
+            folder.telemetra.open_store().query_row("SELECT COUNT(*) FROM user_events", [], |row| row.get(0));
+        (read.unwrap_or(0) > 2).then_some(())
+    });
+    instance.signal(libc::SIGKILL);
+    instance.wait();
+    assert_eq!(folder.processed(), [""; 0]);
+    folder
+}
+
+#[test]
+fn a_half_read_file_that_has_other_content_halts_and_goes_on_when_it_is_put_back() {
+    let folder = half_read();
+    let text = fs::read(folder.path("a.csv")).expect("it is there");
+    folder.write("a.csv", file(&["other"]));
+    let said = folder.run(&[], HALTED);
+    let read = folder.rows("SELECT COUNT(*) FROM user_events").remove(0);
+    let lost = format!("data/raw, partition 0: offsets {read}..20000");
+    assert!(said.contains(&lost) && said.contains("were not read and are no longer there"), "{said}");
+    folder.write("a.csv", text);
+    folder.run(&[], 0);
+    assert_eq!(folder.rows("SELECT COUNT(*), COUNT(DISTINCT event_id) FROM user_events"), ["20000 20000"]);
+}
+
+#[test]
+fn a_half_read_file_that_was_deleted_is_a_gap_named_by_its_offsets() {
+    let folder = half_read();
+    fs::remove_file(folder.path("a.csv")).expect("it is there");
+    let read = folder.rows("SELECT COUNT(*) FROM user_events").remove(0);
+    let said = folder.run(&[], HALTED);
+    assert!(said.contains(&format!("offsets {read}..20000")), "{said}");
+    let said = folder.run(&[("TELEMETRA_ON_GAP", "record")], 0);
+    assert!(said.contains("0 records read"), "{said}");
+    let gap = folder.rows("SELECT from_offset, to_offset FROM telemetra_gap");
+    assert_eq!(gap, [format!("{read} 20000")]);
 }
 
 #[test]
