@@ -83,7 +83,7 @@ fn the_report_tells_known_empty_and_faulty_files() {
 }
 
 /// Ten thousand good rows in one file, one of them once more in the midst of the others.
-fn one_duplicate(database: Option<Database<'_>>) {
+fn one_duplicate(database: Option<&Database<'_>>) {
     let telemetra = Telemetra::new();
     let generate =
         "generate commerce --count 10000 --events-per-second 1000 --start 2025-01-01T00:00:00Z --output made";
@@ -105,7 +105,7 @@ fn one_duplicate(database: Option<Database<'_>>) {
     let counted = ["records", "accepted", "duplicates", "conflicts", "quarantined"];
     assert_eq!(counted.map(|name| report[name].as_u64()), [10_001, 10_000, 1, 0, 0].map(Some), "{report}");
     let sql = "SELECT count(*) FROM user_events";
-    let rows: i64 = match &database {
+    let rows: i64 = match database {
         Some(database) => database.client().query_one(sql, &[]).expect("the table is there").get(0),
         None => telemetra.open_store().query_row(sql, [], |row| row.get(0)).expect("the table is there"),
     };
@@ -121,5 +121,5 @@ fn one_duplicate_among_ten_thousand_good_rows_is_counted_and_hurts_nobody_on_sql
 
 #[test]
 fn one_duplicate_among_ten_thousand_good_rows_is_counted_and_hurts_nobody_on_postgresql() {
-    one_duplicate(Some(Postgres::shared().create_database()));
+    one_duplicate(Some(&Postgres::shared().create_database()));
 }
