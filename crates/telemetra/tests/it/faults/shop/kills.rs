@@ -21,6 +21,8 @@ const KILLS: u64 = 20;
 const RECORDS: u64 = 100_000;
 /// Batches of an input, so that a run can be killed in every part of the way.
 const BATCHES: u64 = 100;
+/// Longest wait for anything, also with millions of records.
+const WAIT_MAX: Duration = Duration::from_secs(3_600);
 const LOOK_EVERY: Duration = Duration::from_micros(500);
 
 /// What a kill follows.
@@ -71,10 +73,11 @@ impl Shop<'_> {
             killed.exports_cut += u64::from(self.is_export_cut());
         }
         let mut last = Instance::spawn(&self.telemetra, &self.once(batch));
-        while last.left().is_none() {
-            killed.peak_rss_kb = killed.peak_rss_kb.max(peak_rss_kb(last.pid()));
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
+        let pid = last.pid();
+        wait(&mut last, || {
+            killed.peak_rss_kb = killed.peak_rss_kb.max(peak_rss_kb(pid));
+            false
+        });
         last.expect_left(Left::Done);
         killed
     }
@@ -116,10 +119,12 @@ impl Shop<'_> {
 
 /// Waits until `is_met`; `false` if the instance left before.
 fn wait(instance: &mut Instance, mut is_met: impl FnMut() -> bool) -> bool {
+    let until = Instant::now() + WAIT_MAX;
     while !is_met() {
         if instance.left().is_some() {
             return false;
         }
+        assert!(Instant::now() < until, "in vain for {WAIT_MAX:?}:\n{}", instance.log());
         std::thread::park_timeout(LOOK_EVERY);
     }
     true
