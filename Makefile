@@ -4,12 +4,14 @@
 CARGO ?= cargo
 # Arguments for `make run` and `make demo`: make run ARGS="status --store sqlite:telemetra.db"
 ARGS ?=
+# How many records `make kills` loads, twenty times killed: make kills RECORDS=1000000 SEED=7
+RECORDS ?= 5000000
 # How long `make faults` goes on, and what it draws: make faults MINUTES=30 SEED=7
 MINUTES ?= 5
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: demo test check bench build run fmt fmt-check lint deny clean help toolchain postgres faults
+.PHONY: demo test check bench build run fmt fmt-check lint deny clean help toolchain postgres faults kills
 
 demo: build ## Show it: generated chat, live windows and moments on a local page; Ctrl-C stops it
 	@$(CARGO) run --quiet --release --locked -p telemetra -- demo $(ARGS)
@@ -28,6 +30,10 @@ bench: toolchain postgres ## Events per CPU-second and peak memory, stage by sta
 faults: toolchain postgres ## Minutes of kill -9, crashes and cut networks on a real PostgreSQL; rows must stay right
 	TELEMETRA_FAULTS_MINUTES=$(MINUTES) $(if $(SEED),TELEMETRA_FAULTS_SEED=$(SEED)) \
 		$(CARGO) test --release --locked -p telemetra --test it -- --nocapture faults::rounds
+
+kills: toolchain postgres ## Millions of shop events, twenty times kill -9, on both stores; all must be there once
+	TELEMETRA_KILLS_RECORDS=$(RECORDS) $(if $(SEED),TELEMETRA_FAULTS_SEED=$(SEED)) $(CARGO) test --release --locked \
+		-p telemetra --test it -- --nocapture --test-threads=1 faults::shop::kills
 
 build: toolchain ## Release build
 	$(CARGO) build --release --locked -p telemetra

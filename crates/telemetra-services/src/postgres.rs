@@ -49,7 +49,7 @@ folder=$(mktemp -d "$3/telemetra-postgres-XXXXXX") || exit
 echo "$folder"
 shift 4
 cd /
-stop() { "$@" "$programs/pg_ctl" stop -s -w -m immediate -D "$folder/data"; }
+stop() { "$@" "$programs/pg_ctl" stop -s -w -m "${mode:-immediate}" -D "$folder/data"; }
 while read -r word; do
     case $word in
     make) cp -r "$template" "$folder/data" ;;
@@ -58,6 +58,7 @@ while read -r word; do
             "$@" "$programs/pg_ctl" start -s -w -t 60 -D "$folder/data" -l "$folder/log"
         ;;
     stop) stop "$@" ;;
+    stop-fast) (mode=fast && stop "$@") ;;
     esac >>"$folder/keeper.log" 2>&1 && echo done || echo failed
 done
 stop "$@" >/dev/null 2>&1
@@ -184,6 +185,11 @@ impl Postgres {
     /// Stops the server as a crash does: every connection is cut, the next start recovers from the log.
     pub fn stop_immediate(&self) {
         assert!(self.say("stop"), "PostgreSQL does not stop:\n{}", self.log());
+    }
+
+    /// Stops the server as an administrator does: every session is ended and told so, all is written out.
+    pub fn stop_fast(&self) {
+        assert!(self.say("stop-fast"), "PostgreSQL does not stop:\n{}", self.log());
     }
 
     /// Starts the stopped server: same port, same data. One that is still leaving is waited for.

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -15,6 +15,8 @@ use telemetra_engine::report::Report;
 
 /// Name of the file in the folder of logs.
 const NAME: &str = "streaming_metrics.log";
+/// No line of ours is as long.
+const LINE_BYTES_MAX: u64 = 4_096;
 /// Size at which it is rotated.
 const BYTES_MAX: u64 = 10_000_000;
 
@@ -148,9 +150,30 @@ fn open(path: &Path, bytes_max: u64) -> io::Result<(File, u64)> {
     if fs::metadata(path).is_ok_and(|found| found.len() > bytes_max) {
         fs::rename(path, path.with_extension("log.1"))?;
     }
-    let file = OpenOptions::new().create(true).append(true).open(path)?;
-    let bytes = file.metadata()?.len();
+    let mut file = OpenOptions::new().read(true).create(true).append(true).open(path)?;
+    let bytes = cut_torn_line(&mut file)?;
     Ok((file, bytes))
+}
+
+/// Cuts off what a crash or a full disk left of a line, so that the next one is whole; returns what the log holds then.
+fn cut_torn_line(file: &mut File) -> io::Result<u64> {
+    let bytes = file.metadata()?.len();
+    let from = bytes.saturating_sub(LINE_BYTES_MAX);
+    let mut end = Vec::new();
+    file.seek(SeekFrom::Start(from))?;
+    file.take(LINE_BYTES_MAX).read_to_end(&mut end)?;
+    let whole = match end.iter().rposition(|&byte| byte == b'\n') {
+        Some(at) => from + at as u64 + 1,
+        None if from == 0 => 0,
+        None => {
+            file.write_all(b"\n")?;
+            return Ok(bytes + 1);
+        }
+    };
+    if whole < bytes {
+        file.set_len(whole)?;
+    }
+    Ok(whole)
 }
 
 fn ms(duration: Duration) -> u64 {
@@ -190,6 +213,29 @@ mod tests {
         };
         assert_eq!(numbers(&now[0]), [3, 2, 10, 1, 2].map(Some));
         assert_eq!(before[0]["step_ms"], 5);
+    }
+
+    #[test]
+    fn a_line_that_a_crash_tore_is_cut_off() {
+        let check = |left: &str, expected: &[&str]| {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            fs::write(folder.path().join(NAME), left).expect("written");
+            let mut log = MetricsLog::new(folder.path());
+            let mut report = Report::default();
+            report.batches = 1;
+            log.see(&report, None, "now");
+            let text = fs::read_to_string(folder.path().join(NAME)).expect("it is there");
+            let mut lines: Vec<&str> = text.lines().collect();
+            let last: Value = serde_json::from_str(lines.pop().expect("a line")).expect("a line is JSON");
+            assert_eq!((last["at"].as_str(), lines.as_slice()), (Some("now"), expected), "{left}");
+        };
+        check("", &[]);
+        check("{}\n", &["{}"]);
+        check("{}\n{\"at\":\"no", &["{}"]);
+        check("{\"at\":\"no", &[]);
+        // What is not ours is left as it is.
+        let long = "x".repeat(2 * LINE_BYTES_MAX as usize);
+        check(&long, &[&long]);
     }
 
     #[test]

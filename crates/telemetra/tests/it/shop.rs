@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::Value;
+use telemetra_services::postgres::{Database, Postgres};
 
 use crate::support::Telemetra;
 
@@ -79,4 +80,46 @@ fn the_report_tells_known_empty_and_faulty_files() {
     assert!(!shown.contains("watermark") && !shown.contains("window"), "{shown}");
     let status = telemetra.run(&words("status")).expect_code(0);
     assert!(status.contains("job commerce: not running") && status.contains("quarantined"), "{status}");
+}
+
+/// Ten thousand good rows in one file, one of them once more in the midst of the others.
+fn one_duplicate(database: Option<&Database<'_>>) {
+    let telemetra = Telemetra::new();
+    let generate =
+        "generate commerce --count 10000 --events-per-second 1000 --start 2025-01-01T00:00:00Z --output made";
+    telemetra.run(&words(generate)).expect_code(0);
+    let made = fs::read_dir(telemetra.path().join("made")).expect("a folder").next().expect("a file");
+    let text = fs::read_to_string(made.expect("an entry").path()).expect("CSV");
+    let mut lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 1 + 10_000);
+    lines.insert(7_500, lines[5_000]);
+    let raw = telemetra.path().join("data/raw");
+    fs::create_dir_all(&raw).expect("a folder");
+    fs::write(raw.join("a.csv"), lines.join("\n") + "\n").expect("written");
+
+    let store: Vec<String> = database.iter().flat_map(|it| ["--store".into(), it.address()]).collect();
+    let command = |line: &str| [words(line).into_iter().map(str::to_owned).collect(), store.clone()].concat();
+    let run = telemetra.run(&command("run commerce --once --json --arrival rename"));
+    run.expect_code(0);
+    let report = json(&run.stdout());
+    let counted = ["records", "accepted", "duplicates", "conflicts", "quarantined"];
+    assert_eq!(counted.map(|name| report[name].as_u64()), [10_001, 10_000, 1, 0, 0].map(Some), "{report}");
+    let sql = "SELECT count(*) FROM user_events";
+    let rows: i64 = match database {
+        Some(database) => database.client().query_one(sql, &[]).expect("the table is there").get(0),
+        None => telemetra.open_store().query_row(sql, [], |row| row.get(0)).expect("the table is there"),
+    };
+    assert_eq!(rows, 10_000);
+    assert!(!telemetra.path().join("data/error/a.b1.s0.csv").exists(), "nothing was refused");
+    telemetra.run(&command("audit")).expect_code(0);
+}
+
+#[test]
+fn one_duplicate_among_ten_thousand_good_rows_is_counted_and_hurts_nobody_on_sqlite() {
+    one_duplicate(None);
+}
+
+#[test]
+fn one_duplicate_among_ten_thousand_good_rows_is_counted_and_hurts_nobody_on_postgresql() {
+    one_duplicate(Some(&Postgres::shared().create_database()));
 }

@@ -6,7 +6,7 @@ use telemetra_core::watermark::Watermark;
 use telemetra_engine::sink::SinkError;
 
 use super::*;
-use crate::ledger::{Arg, Readable, Row, Snapshot, windows};
+use crate::ledger::{Arg, Readable, Row, Snapshot, Wanted, windows};
 
 /// A store that answers nothing and keeps how it would have found the rows.
 #[derive(Debug)]
@@ -63,6 +63,23 @@ fn windows_are_found_by_seeks_in_the_key() {
         for table in ["w", "c", "n", "chat_summary_minute"] {
             assert!(!plan.lines().any(|step| step == format!("SCAN {table}")), "{plan}");
         }
+    }
+}
+
+#[test]
+fn refused_records_of_a_batch_are_found_by_a_seek_to_the_batch() {
+    let store = filled();
+    let (plans, explained) = std::sync::mpsc::channel();
+    let explaining = Explaining { db: Connection::open(&store.path).unwrap(), plans };
+    let wanted = Wanted { batch_id: Some(7), after: Some((0, 100)), limit: 10, ..Wanted::default() };
+    StoreReader::new(explaining).rejected("chat", &wanted).unwrap();
+    let plans: Vec<String> = explained.iter().collect();
+    assert_eq!(plans.len(), 2);
+    for plan in plans {
+        assert!(
+            plan.contains("SEARCH r USING INDEX rejected_events_batch_id (job=? AND batch_id=?)"),
+            "{plan}"
+        );
     }
 }
 

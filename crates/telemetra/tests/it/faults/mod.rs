@@ -11,6 +11,7 @@
 //! | `round` | instances on one job until it is done |
 //! | `instance`, `ledger` | one process; the job's row as a reader sees it |
 //! | `report` | counts and times |
+//! | `shop` | commerce: files instead of rounds |
 //!
 //! TELEMETRA_FAULTS_MINUTES makes it long, TELEMETRA_FAULTS_SEED chooses the faults (`make faults`). The seed fixes
 //! what is drawn, not the moment at which the machine lets it happen.
@@ -21,6 +22,7 @@ mod kinds;
 mod ledger;
 mod report;
 mod round;
+mod shop;
 mod strike;
 mod world;
 
