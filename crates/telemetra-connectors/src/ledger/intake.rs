@@ -1,8 +1,8 @@
 //! Candidates on their way into a table whose rows are unique by an id: who is new, what became of each, and what the
 //! ledger says of it.
 //!
-//! A store says what it holds, writes what is [`Intake::pending`], and tells what became of it, until nothing is
-//! pending. Whatever it finds out on the way is judged anew together with all that is known, so the verdicts are those
+//! A store says what it holds, writes what is [`Intake::pending`], and tells what could not be written, until nothing
+//! is pending. Whatever it finds out on the way is judged anew together with all that is known, so the verdicts are those
 //! of one pass over the candidates in their order: the first of an id stays. Nothing here writes.
 
 use std::{borrow::Cow, collections::BTreeMap, ops::Range};
@@ -21,11 +21,9 @@ use super::outcome::Piece;
 /// Code of a record whose id another row has.
 pub(crate) const CONFLICT: &str = "duplicate_conflict";
 
-/// What became of a candidate that a store was to write.
+/// Why a candidate that a store was to write is no row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Became {
-    /// It is a row.
-    Written,
     /// A row had its id, of the same payload or another.
     Known(Stored),
     /// The store refuses the row, under this code.
@@ -63,24 +61,29 @@ impl<'a> Intake<'a> {
             .map(|(number, candidate, _)| (number, candidate))
     }
 
+    /// The candidate of a number.
+    pub(crate) fn candidate(&self, number: usize) -> Candidate<'a> {
+        self.rows.get(number)
+    }
+
     /// How many are pending.
     pub(crate) fn pending_count(&self) -> usize {
         let marks = self.verdicts.iter().zip(&self.is_written);
         marks.filter(|(verdict, is_written)| **verdict == Verdict::New && !**is_written).count()
     }
 
-    /// Takes in that everything pending was written.
-    pub(crate) fn all_written(&mut self) {
+    /// Takes in that all that was pending is written but for `others`, and judges the candidates anew.
+    pub(crate) fn settle(&mut self, others: impl IntoIterator<Item = (usize, Became)>) {
         for (verdict, is_written) in self.verdicts.iter().zip(&mut self.is_written) {
             *is_written |= *verdict == Verdict::New;
         }
-    }
-
-    /// Takes in what became of candidates, and judges all of them anew.
-    pub(crate) fn settle(&mut self, became: impl IntoIterator<Item = (usize, Became)>) {
-        for (number, became) in became {
+        let mut others = others.into_iter().peekable();
+        if others.peek().is_none() {
+            return;
+        }
+        for (number, became) in others {
+            self.is_written[number] = false;
             match became {
-                Became::Written => self.is_written[number] = true,
                 Became::Known(stored) => self.stored[number] = stored,
                 Became::Refused(code) => {
                     self.stored[number] = Stored::Refused;

@@ -1,34 +1,42 @@
 //! `user_events` and `rejected_events`: rows unique by their id, the first of an id stays.
 //!
 //! ```text
-//! probe     which ids are known, with their payloads            one SELECT per ten thousand candidates
-//! copy      what is new, under a savepoint                      one COPY straight into the table
-//! insert    only if that is refused: ON CONFLICT DO NOTHING     halved until the row at fault is alone
-//! compare   what was not inserted, with what is stored          another writer's rows
+//! copy      one of each id, under a savepoint                    one COPY straight into the table
+//! probe     if that is refused: which are known, and the payload  one SELECT per ten thousand candidates
+//! copy      what is new                                          as before
+//! insert    if that is refused too: ON CONFLICT DO NOTHING       halved until the row at fault is alone
+//! compare   what was not inserted, with what is stored           another writer's rows
 //! ```
 //! | file | owns |
 //! |---|---|
 //! | `probe` | what the table holds of each candidate |
 //! | `copy` | rows in COPY's binary format |
 //! | `insert` | rows by a statement, and the one at fault among them |
+//! | `price` | decimals on the wire |
 //! | `rejected` | the quarantine |
+//!
+//! After a batch that held known events the next one begins with the probe: asking costs a third of a COPY, a COPY that
+//! is refused may cost all of one (docs/decisions/0010).
 //!
 //! A row is at fault by its SQLSTATE alone (classes 22 and 23, and what a trigger raises); anything else is a matter of
 //! the batch. Each step has its own time limit. The invariant: a candidate is a row, a duplicate, or in quarantine.
 
 mod copy;
 mod insert;
+mod price;
 mod probe;
 mod rejected;
 
 use std::borrow::Cow;
 
-use telemetra_core::commerce::rows::{Candidate, CommerceRows};
+use telemetra_core::commerce::{
+    classify::Stored,
+    rows::{Candidate, CommerceRows},
+};
 use telemetra_engine::sink::Commit;
 use tokio_postgres::error::SqlState;
 
-pub(super) use self::probe::probe;
-use self::{insert::insert, rejected::insert_rejected};
+use self::{insert::insert, probe::probe, rejected::insert_rejected};
 use super::{Held, Job, commit::FLIGHT_LIMIT, failure::Failure, session::Session, values::int};
 use crate::ledger::{
     Outcome,
@@ -45,8 +53,7 @@ pub(super) struct Source<'a> {
 impl<'a> Source<'a> {
     pub(super) fn new(
         candidate: &Candidate<'a>,
-        batch_id: i64,
-        topic: Option<&str>,
+        (batch_id, topic): (i64, Option<&str>),
     ) -> Result<Self, Failure> {
         let position = int(position_of(candidate))?;
         Ok(Self { batch_id, origin: origin_of(candidate, topic), position })
@@ -61,15 +68,23 @@ pub(super) fn write(
     commit: &Commit<CommerceRows>,
 ) -> Result<Outcome, Failure> {
     let batch_id = int(commit.batch_id)?;
-    let mut intake = Intake::new(&commit.rows, probe(session, commit.rows.iter())?);
     let topic = |input: u8| held.inputs.get(usize::from(input)).and_then(|input| input.topic.as_deref());
     let source = |_: usize, candidate: &Candidate<'_>| (batch_id, topic(candidate.origin.partition.0));
-    if intake.pending_count() > 0 {
-        if copy(session, &intake, batch_id, topic)? {
-            intake.all_written();
-        } else {
-            insert_all(session, &mut intake, source)?;
-        }
+    let mut intake = Intake::new(&commit.rows, vec![Stored::Unknown; commit.rows.len()]);
+    let expects_known = held.expects_known.get();
+    let mut is_written = !expects_known && copy(session, &intake, source)?;
+    if !is_written {
+        let stored = probe(session, commit.rows.len(), |number| commit.rows.get(number))?;
+        let has_known = stored.iter().any(|stored| *stored != Stored::Unknown);
+        held.expects_known.set(has_known);
+        intake = Intake::new(&commit.rows, stored);
+        // The same rows would be refused again.
+        is_written = (has_known || expects_known) && copy(session, &intake, source)?;
+    }
+    if is_written {
+        intake.settle([]);
+    } else {
+        insert_all(session, &mut intake, source)?;
     }
     let quarantine = intake.quarantine(commit);
     if !quarantine.is_empty() {
@@ -87,12 +102,14 @@ const ROLL_BACK: &str = "ROLLBACK TO SAVEPOINT telemetra_rows; RELEASE SAVEPOINT
 fn copy<'t>(
     session: &Session,
     intake: &Intake<'_>,
-    batch_id: i64,
-    topic: impl Fn(u8) -> Option<&'t str>,
+    from: impl Fn(usize, &Candidate<'_>) -> (i64, Option<&'t str>),
 ) -> Result<bool, Failure> {
     let expected = intake.pending_count() as u64;
-    let rows = intake.pending().map(|(_, candidate)| {
-        let source = Source::new(&candidate, batch_id, topic(candidate.origin.partition.0))?;
+    if expected == 0 {
+        return Ok(true);
+    }
+    let rows = intake.pending().map(|(number, candidate)| {
+        let source = Source::new(&candidate, from(number, &candidate))?;
         Ok((candidate, source))
     });
     session.run(FLIGHT_LIMIT, async |client| Ok(client.batch_execute(SAVEPOINT).await?))?;
@@ -117,8 +134,7 @@ pub(super) fn insert_all<'t>(
     // Another round only where a row that was refused, or is another writer's, gives way to the next of its id.
     while intake.pending_count() > 0 {
         let rows = intake.pending().map(|(number, candidate)| {
-            let (batch_id, topic) = from(number, &candidate);
-            let source = Source::new(&candidate, batch_id, topic)?;
+            let source = Source::new(&candidate, from(number, &candidate))?;
             Ok((number, candidate, source))
         });
         let rows = rows.collect::<Result<Vec<_>, Failure>>()?;

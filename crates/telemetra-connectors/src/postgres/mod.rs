@@ -63,6 +63,8 @@ mod take_over;
 mod tls;
 mod values;
 
+use std::cell::Cell;
+
 use telemetra_engine::source::Input;
 
 use crate::ledger::Pipeline;
@@ -91,4 +93,6 @@ struct Job {
 struct Held {
     epoch: u64,
     inputs: Vec<Input>,
+    /// The batch before held events that the table knew, so this one may too.
+    expects_known: Cell<bool>,
 }

@@ -6,7 +6,7 @@ use tokio_postgres::{SimpleQueryMessage, types::Type};
 
 use super::{
     Address,
-    commerce_rows::{insert_all, probe},
+    commerce_rows::insert_all,
     failure::Failure,
     flight::{Statement, fly, one},
     migrate,
@@ -82,10 +82,8 @@ fn replay(session: &Session, job: &str, rows: &CommerceRows) -> Result<Vec<Repla
         return Err(Failure::halt(format!("there is no commerce job {job} in the store")));
     }
     let kept = kept(session, job, rows)?;
-    let mut stored = probe(session, rows.iter())?;
-    for (stored, _) in stored.iter_mut().zip(&kept).filter(|(_, kept)| kept.is_none()) {
-        *stored = Stored::Refused;
-    }
+    let known = |kept: &Kept| if kept.is_some() { Stored::Unknown } else { Stored::Refused };
+    let stored = kept.iter().map(known).collect();
     let mut intake = Intake::new(rows, stored);
     insert_all(session, &mut intake, |number, _| {
         let (batch_id, topic) = kept[number].as_ref().expect("what is not in quarantine is not pending");

@@ -1,6 +1,7 @@
 //! The store of one job on PostgreSQL, behind the engine's `Sink`.
 
 use std::{
+    cell::Cell,
     fmt,
     hash::{BuildHasher, RandomState},
     marker::PhantomData,
@@ -111,7 +112,7 @@ impl<T: Tables> Sink<<T as Keeps>::Logic> for PostgresSink<T> {
         let epoch = i64::try_from(recovered.epoch).unwrap_or(i64::MAX);
         let pulse = Pulse::start(Arc::clone(&self.link), self.job.name.clone(), epoch);
         self.pulse = Some(pulse.map_err(|error| SinkError::NotApplied(format!("no thread: {error}")))?);
-        self.held = Some(Held { epoch: recovered.epoch, inputs: inputs.to_vec() });
+        self.held = Some(Held::new(recovered.epoch, inputs));
         Ok(recovered)
     }
 
@@ -171,6 +172,10 @@ impl<T> fmt::Debug for PostgresSink<T> {
 }
 
 impl Held {
+    fn new(epoch: u64, inputs: &[Input]) -> Self {
+        Self { epoch, inputs: inputs.to_vec(), expects_known: Cell::new(false) }
+    }
+
     pub(super) fn input(&self, partition: PartitionId) -> Result<&Input, Failure> {
         self.inputs
             .get(usize::from(partition.input))

@@ -32,7 +32,7 @@ pub(super) fn write(
     commit: &Commit<CommerceRows>,
     now: &str,
 ) -> Result<Outcome, Failure> {
-    let mut intake = Intake::new(&commit.rows, probe(db, &commit.rows)?);
+    let mut intake = Intake::new(&commit.rows, vec![Stored::Unknown; commit.rows.len()]);
     let batch_id = int(commit.batch_id)?;
     let topic = |candidate: &Candidate<'_>| {
         held.inputs.get(usize::from(candidate.origin.partition.0)).and_then(|input| input.topic.as_deref())
@@ -48,29 +48,113 @@ pub(super) fn write(
     Ok(Outcome { rows: applied.accepted, applied, pieces: intake.pieces(commit), ..Outcome::default() })
 }
 
-/// What the table holds of each candidate.
-pub(super) fn probe(db: &Connection, rows: &CommerceRows) -> Result<Vec<Stored>, Failure> {
-    let sql = "SELECT user_id, product_id, product_name, category, price, event_type, event_timestamp
-               FROM user_events WHERE event_id = ?1";
-    let mut statement = db.prepare_cached(sql)?;
-    let mut time = String::new();
-    rows.iter()
-        .map(|candidate| {
-            let same = |row: &Row<'_>| is_same(row, &candidate, &mut time);
-            Ok(match statement.query_row([candidate.event_id], same).optional()? {
-                None => Stored::Unknown,
-                Some(true) => Stored::Same,
-                Some(false) => Stored::Other,
-            })
-        })
-        .collect()
+/// Inserts what is pending until nothing is; `from` gives a candidate's batch and topic.
+///
+/// In the order of event ids: their index, the largest, is then passed through once a batch, not met at random for
+/// each row. The rows' own ids follow the order of the candidates all the same.
+pub(super) fn insert<'t>(
+    db: &Connection,
+    intake: &mut Intake<'_>,
+    now: &str,
+    from: impl Fn(usize, &Candidate<'_>) -> (i64, Option<&'t str>),
+) -> Result<(), Failure> {
+    let mut table = Table::new(db, now)?;
+    // A second round only where a row that is known or refused gives way to the next of its id.
+    while intake.pending_count() > 0 {
+        let id = table.last_id()?;
+        let numbered = (id + 1..).zip(intake.pending());
+        let mut pending: Vec<_> = numbered.map(|(id, (number, it))| (it.event_id, number, id)).collect();
+        pending.sort_unstable();
+        let mut others = Vec::new();
+        for (_, number, id) in pending {
+            let candidate = intake.candidate(number);
+            if let Some(became) = table.insert(id, &candidate, from(number, &candidate))? {
+                others.push((number, became));
+            }
+        }
+        intake.settle(others);
+    }
+    Ok(())
 }
 
-/// Whether a row's payload is the candidate's; a value of another type than ours is another.
-fn is_same(row: &Row<'_>, candidate: &Candidate<'_>, time: &mut String) -> rusqlite::Result<bool> {
+/// `user_events`, with the statements on it.
+struct Table<'d> {
+    insert: CachedStatement<'d>,
+    find: CachedStatement<'d>,
+    last_id: CachedStatement<'d>,
+    now: &'d str,
+    /// Re-used for an instant in the table's form.
+    time: String,
+}
+
+impl<'d> Table<'d> {
+    fn new(db: &'d Connection, now: &'d str) -> Result<Self, Failure> {
+        let insert = "INSERT INTO user_events (id, event_id, user_id, product_id, product_name, category, price,
+                event_type, event_timestamp, created_at, batch_id, origin, origin_position)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (event_id) DO NOTHING";
+        let find = "SELECT user_id, product_id, product_name, category, price, event_type, event_timestamp
+            FROM user_events WHERE event_id = ?1";
+        Ok(Self {
+            insert: db.prepare_cached(insert)?,
+            find: db.prepare_cached(find)?,
+            last_id: db.prepare_cached("SELECT coalesce(max(id), 0) FROM user_events")?,
+            now,
+            time: String::new(),
+        })
+    }
+
+    fn last_id(&mut self) -> Result<i64, Failure> {
+        Ok(self.last_id.query_row([], |row| row.get(0))?)
+    }
+
+    /// Inserts a row, or says why it is none. Only that statement is undone then.
+    fn insert(
+        &mut self,
+        id: i64,
+        candidate: &Candidate<'_>,
+        (batch_id, topic): (i64, Option<&str>),
+    ) -> Result<Option<Became>, Failure> {
+        let payload = &candidate.payload;
+        self.time.clear();
+        text::push_instant_us(&mut self.time, payload.time_us);
+        let inserted = self.insert.execute(params![
+            id,
+            candidate.event_id,
+            payload.user_id,
+            payload.product_id,
+            payload.product_name,
+            payload.category,
+            payload.price_cents,
+            payload.event_type.as_str(),
+            self.time,
+            self.now,
+            batch_id,
+            origin_of(candidate, topic),
+            int(position_of(candidate))?,
+        ]);
+        let refused = Some(Became::Refused(REFUSED.to_owned()));
+        match inserted {
+            Ok(1) => Ok(None),
+            Ok(_) => {
+                let time = &self.time;
+                let same = |row: &Row<'_>| is_same(row, candidate, time);
+                Ok(match self.find.query_row([candidate.event_id], same).optional()? {
+                    Some(true) => Some(Became::Known(Stored::Same)),
+                    Some(false) => Some(Became::Known(Stored::Other)),
+                    // A trigger of the user's own left it out without a word.
+                    None => refused,
+                })
+            }
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Ok(refused),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Whether a row's payload is the candidate's, `time` its instant in the table's form; a value of another type than
+/// ours is another.
+fn is_same(row: &Row<'_>, candidate: &Candidate<'_>, time: &str) -> rusqlite::Result<bool> {
     let payload = &candidate.payload;
-    time.clear();
-    text::push_instant_us(time, payload.time_us);
     let texts = [payload.user_id, payload.product_id, payload.product_name, payload.category];
     for (column, text) in texts.into_iter().enumerate() {
         if row.get_ref(column)?.as_str() != Ok(text) {
@@ -79,74 +163,7 @@ fn is_same(row: &Row<'_>, candidate: &Candidate<'_>, time: &mut String) -> rusql
     }
     let event_type = row.get_ref(5)?.as_str().ok().and_then(EventType::of);
     let is_price = row.get_ref(4)?.as_i64() == Ok(payload.price_cents);
-    Ok(is_price && event_type == Some(payload.event_type) && row.get_ref(6)?.as_str() == Ok(&**time))
-}
-
-/// Inserts what is pending until nothing is; `from` gives a candidate's batch and topic.
-pub(super) fn insert<'t>(
-    db: &Connection,
-    intake: &mut Intake<'_>,
-    now: &str,
-    from: impl Fn(usize, &Candidate<'_>) -> (i64, Option<&'t str>),
-) -> Result<(), Failure> {
-    let sql =
-        "INSERT INTO user_events (event_id, user_id, product_id, product_name, category, price, event_type,
-                   event_timestamp, created_at, batch_id, origin, origin_position)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
-    let mut statement = db.prepare_cached(sql)?;
-    let mut time = String::new();
-    // A second round only where a refused row gives way to the next of its id.
-    while intake.pending_count() > 0 {
-        let (mut became, mut is_refused) = (Vec::new(), false);
-        for (number, candidate) in intake.pending() {
-            let (batch_id, topic) = from(number, &candidate);
-            time.clear();
-            text::push_instant_us(&mut time, candidate.payload.time_us);
-            let is_written = insert_one(&mut statement, &candidate, &time, now, batch_id, topic)?;
-            is_refused |= !is_written;
-            let refused = || Became::Refused(REFUSED.to_owned());
-            became.push((number, if is_written { Became::Written } else { refused() }));
-        }
-        if !is_refused {
-            intake.all_written();
-            return Ok(());
-        }
-        intake.settle(became);
-    }
-    Ok(())
-}
-
-/// Inserts a row; `false` if a rule of the table refuses it. Only that statement is undone then.
-fn insert_one(
-    statement: &mut CachedStatement<'_>,
-    candidate: &Candidate<'_>,
-    time: &str,
-    now: &str,
-    batch_id: i64,
-    topic: Option<&str>,
-) -> Result<bool, Failure> {
-    let payload = &candidate.payload;
-    let inserted = statement.execute(params![
-        candidate.event_id,
-        payload.user_id,
-        payload.product_id,
-        payload.product_name,
-        payload.category,
-        payload.price_cents,
-        payload.event_type.as_str(),
-        time,
-        now,
-        batch_id,
-        origin_of(candidate, topic),
-        int(position_of(candidate))?,
-    ]);
-    match inserted {
-        Ok(1) => Ok(true),
-        // A trigger of the user's own said so without a word.
-        Ok(_) => Ok(false),
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    Ok(is_price && event_type == Some(payload.event_type) && row.get_ref(6)?.as_str() == Ok(time))
 }
 
 fn insert_rejected(

@@ -121,6 +121,13 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, Failure> {
     Ok(db)
 }
 
+/// Makes room for the pages of `user_events` that each batch meets again and again, the ends of its indexes above all:
+/// too little, and a page is written to the log many times in one transaction.
+pub(super) fn hold_indexes(db: &Connection) -> Result<(), Failure> {
+    // 32 MiB.
+    Ok(db.pragma_update(None, "cache_size", -32_768)?)
+}
+
 /// Switches to WAL. SQLite does not wait for the lock that this needs on a new file.
 fn enter_wal(db: &Connection) -> Result<String, Failure> {
     for _ in 1..WAL_TRIES {

@@ -123,7 +123,12 @@ impl<T> SqliteSink<T> {
     ) -> Result<A, SinkError> {
         let db = match self.db.take() {
             Some(db) => Ok(db),
-            None => connection::open_writer(&self.path),
+            None => connection::open_writer(&self.path).and_then(|db| {
+                if self.job.pipeline == Pipeline::Commerce {
+                    connection::hold_indexes(&db)?;
+                }
+                Ok(db)
+            }),
         };
         let result = db.and_then(|mut db| {
             let result = work(&mut db, &self.job);

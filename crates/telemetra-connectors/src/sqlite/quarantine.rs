@@ -66,10 +66,8 @@ fn replay(db: &mut Connection, job: &str, rows: &CommerceRows) -> Result<Vec<Rep
         return Err(Failure::halt(format!("there is no commerce job {job} in the store")));
     }
     let kept = kept(&tx, job, rows)?;
-    let mut stored = commerce_rows::probe(&tx, rows)?;
-    for (stored, _) in stored.iter_mut().zip(&kept).filter(|(_, kept)| kept.is_none()) {
-        *stored = Stored::Refused;
-    }
+    let known = |kept: &Option<Pending>| if kept.is_some() { Stored::Unknown } else { Stored::Refused };
+    let stored = kept.iter().map(known).collect();
     let now = text::instant(now_ms());
     let mut intake = Intake::new(rows, stored);
     commerce_rows::insert(&tx, &mut intake, &now, |number, _| {

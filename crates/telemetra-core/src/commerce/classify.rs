@@ -3,10 +3,12 @@
 //! Same id and payload: a duplicate. Same id, other payload: a conflict; the first stays. What the store itself refused
 //! takes no part. (DESIGN §6, "Duplicates")
 
-use foldhash::fast::RandomState;
-use hashbrown::{HashMap, hash_map::Entry};
+use std::hash::BuildHasher;
 
-use super::rows::{CommerceRows, Payload};
+use foldhash::fast::RandomState;
+use hashbrown::{HashTable, hash_table::Entry};
+
+use super::rows::CommerceRows;
 
 /// What becomes of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,22 +43,30 @@ pub enum Stored {
 /// If `stored` has another length.
 pub fn classify(rows: &CommerceRows, stored: &[Stored]) -> Vec<Verdict> {
     assert_eq!(rows.len(), stored.len(), "an entry for each candidate");
-    let mut first: HashMap<&str, Payload<'_>, RandomState> =
-        HashMap::with_capacity_and_hasher(stored.len(), RandomState::default());
+    let hasher = RandomState::default();
+    // Numbers of the candidates that are the first of their id.
+    let mut firsts = HashTable::with_capacity(stored.len());
     rows.iter()
         .zip(stored)
-        .map(|(candidate, stored)| match stored {
+        .enumerate()
+        .map(|(number, (candidate, stored))| match stored {
             Stored::Same => Verdict::Duplicate,
             Stored::Other => Verdict::Conflict,
             Stored::Refused => Verdict::Refused,
-            Stored::Unknown => match first.entry(candidate.event_id) {
-                Entry::Vacant(vacant) => {
-                    vacant.insert(candidate.payload);
-                    Verdict::New
+            Stored::Unknown => {
+                let is_same = |&first: &usize| rows.get(first).event_id == candidate.event_id;
+                let hash = |&first: &usize| hasher.hash_one(rows.get(first).event_id);
+                match firsts.entry(hasher.hash_one(candidate.event_id), is_same, hash) {
+                    Entry::Vacant(vacant) => {
+                        vacant.insert(number);
+                        Verdict::New
+                    }
+                    Entry::Occupied(first) if rows.get(*first.get()).payload == candidate.payload => {
+                        Verdict::Duplicate
+                    }
+                    Entry::Occupied(_) => Verdict::Conflict,
                 }
-                Entry::Occupied(known) if *known.get() == candidate.payload => Verdict::Duplicate,
-                Entry::Occupied(_) => Verdict::Conflict,
-            },
+            }
         })
         .collect()
 }
@@ -64,7 +74,7 @@ pub fn classify(rows: &CommerceRows, stored: &[Stored]) -> Vec<Verdict> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::rows::{Block, EventType},
+        super::rows::{Block, EventType, Payload},
         *,
     };
     use crate::record::Origin;

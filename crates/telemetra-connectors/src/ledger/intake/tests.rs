@@ -65,9 +65,9 @@ fn whoever_is_refused_gives_way_to_the_next_of_its_id() {
     let rows = rows("a=1 b=1 a=2 a=1 b=1");
     let mut intake = Intake::new(&rows, vec![Stored::Unknown; 5]);
     assert_eq!((verdicts(&intake).as_str(), pending(&intake)), ("nncdd", vec![0, 1]));
-    intake.settle([(0, Became::Refused("sqlstate:23514".into())), (1, Became::Written)]);
+    intake.settle([(0, Became::Refused("sqlstate:23514".into()))]);
     assert_eq!((verdicts(&intake).as_str(), pending(&intake)), ("rnncd", vec![2]));
-    intake.settle([(2, Became::Written)]);
+    intake.settle([]);
     assert_eq!((verdicts(&intake).as_str(), pending(&intake)), ("rnncd", vec![]));
     assert_eq!(intake.applied(), Applied { accepted: 2, duplicates: 1, conflicts: 1, refused: 1 });
     assert_eq!(intake.code(0), Some("sqlstate:23514"));
@@ -152,7 +152,7 @@ fn commit(
 /// The pieces as `from..to records accepted duplicates conflicts quarantined`.
 fn check(commit: &Commit<CommerceRows>, expected: &[&str]) {
     let mut intake = Intake::new(&commit.rows, vec![Stored::Unknown; commit.rows.len()]);
-    intake.all_written();
+    intake.settle([]);
     let shown = |piece: &Piece| {
         let RangeEntry { from, to, tally, .. } = &piece.range;
         let [accepted, duplicates, conflicts, quarantined] = piece.columns();
@@ -180,7 +180,7 @@ fn ranges_are_cut_where_files_end() {
 fn the_quarantine_is_ordered_by_offset() {
     let commit = commit(rows("a=1 - a=2 - b=1"), 5, &[3, 1], vec![]);
     let mut intake = Intake::new(&commit.rows, vec![Stored::Unknown; 3]);
-    intake.settle([(0, Became::Written), (2, Became::Refused("sqlstate:23514".into()))]);
+    intake.settle([(2, Became::Refused("sqlstate:23514".into()))]);
     let shown: Vec<_> = intake
         .quarantine(&commit)
         .iter()

@@ -1,5 +1,4 @@
-//! Rows in COPY's binary format (PostgreSQL documentation, "COPY", "Binary Format"; numbers as in
-//! `src/backend/utils/adt/numeric.c`, `numeric_recv`).
+//! Rows in COPY's binary format (PostgreSQL documentation, "COPY", "Binary Format").
 
 use std::pin::pin;
 
@@ -10,6 +9,7 @@ use tokio_postgres::{Client, types::private::BytesMut};
 use super::{
     super::{failure::Failure, values::Us},
     Source,
+    price::Price,
 };
 
 const SQL: &str =
@@ -53,7 +53,7 @@ fn push(out: &mut BytesMut, candidate: &Candidate<'_>, source: &Source<'_>) -> R
     {
         push_text(out, text)?;
     }
-    push_price(out, payload.price_cents)?;
+    Price::push(out, payload.price_cents)?;
     push_text(out, payload.event_type.as_str())?;
     push_int(out, Us(payload.time_us).on_the_wire());
     push_int(out, source.batch_id);
@@ -73,58 +73,4 @@ fn push_text(out: &mut BytesMut, text: &str) -> Result<(), Failure> {
 fn push_int(out: &mut BytesMut, number: i64) {
     out.extend_from_slice(&8_i32.to_be_bytes());
     out.extend_from_slice(&number.to_be_bytes());
-}
-
-/// A `numeric` of two decimals: digits to the base of 10,000, the first of weight `weight`, none of them 0 at the ends.
-fn push_price(out: &mut BytesMut, cents: i64) -> Result<(), Failure> {
-    let units = cents / 100;
-    let digits = [units / 10_000 % 10_000, units % 10_000, cents % 100 * 100];
-    if !(0..10_000_000_000).contains(&cents) {
-        return Err(Failure::halt(format!("a price of {cents} hundredths does not fit its column")));
-    }
-    let from = digits.iter().position(|&digit| digit != 0).unwrap_or(digits.len());
-    let to = digits.iter().rposition(|&digit| digit != 0).map_or(from, |last| last + 1);
-    let digits = &digits[from..to];
-    let count = i16::try_from(digits.len()).expect("at most three");
-    let weight = if digits.is_empty() { 0 } else { 1 - i16::try_from(from).expect("at most two") };
-    out.extend_from_slice(&(8 + 2 * i32::from(count)).to_be_bytes());
-    // Positive, two decimals shown.
-    for number in [count, weight, 0, 2] {
-        out.extend_from_slice(&number.to_be_bytes());
-    }
-    for &digit in digits {
-        let digit = i16::try_from(digit).expect("less than the base");
-        out.extend_from_slice(&digit.to_be_bytes());
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prices_are_digits_to_the_base_of_ten_thousand() {
-        let check = |cents: i64, weight: i16, digits: &[i16]| {
-            let mut out = BytesMut::new();
-            push_price(&mut out, cents).expect("it fits");
-            let mut expected = BytesMut::new();
-            let count = i16::try_from(digits.len()).expect("few");
-            expected.extend_from_slice(&(8 + 2 * i32::from(count)).to_be_bytes());
-            let numbers = [count, weight, 0, 2];
-            numbers.iter().chain(digits).for_each(|number| expected.extend_from_slice(&number.to_be_bytes()));
-            assert_eq!(out, expected, "{cents}");
-        };
-        check(1, -1, &[100]);
-        check(50, -1, &[5_000]);
-        check(100, 0, &[1]);
-        check(123, 0, &[1, 2_300]);
-        check(1_000_000, 1, &[1]);
-        check(1_000_001, 1, &[1, 0, 100]);
-        check(9_999_999_999, 1, &[9_999, 9_999, 9_900]);
-        check(0, 0, &[]);
-        let mut out = BytesMut::new();
-        assert!(push_price(&mut out, 10_000_000_000).is_err());
-        assert!(push_price(&mut out, -1).is_err());
-    }
 }

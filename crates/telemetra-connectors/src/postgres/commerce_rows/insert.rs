@@ -31,12 +31,12 @@ const SQL: &str = "INSERT INTO user_events (event_id, user_id, product_id, produ
     ORDER BY v.place
     ON CONFLICT (event_id) DO NOTHING RETURNING event_id";
 
-/// Inserts rows, no two of one id, and says of each what it became.
+/// Inserts rows, no two of one id, and says of those that are none why.
 pub(super) fn insert(
     session: &Session,
     rows: &[(usize, Candidate<'_>, Source<'_>)],
 ) -> Result<Vec<(usize, Became)>, Failure> {
-    let mut became = Vec::with_capacity(rows.len());
+    let mut others = Vec::new();
     let mut left_out = Vec::new();
     // The first half lies on top: ids are given in order.
     let mut sets = vec![rows];
@@ -47,9 +47,7 @@ pub(super) fn insert(
                 // In the order of the set, but for those that are missing.
                 let mut ids = ids.iter().map(String::as_str).peekable();
                 for row in set {
-                    if ids.next_if_eq(&row.1.event_id).is_some() {
-                        became.push((row.0, Became::Written));
-                    } else {
+                    if ids.next_if_eq(&row.1.event_id).is_none() {
                         left_out.push(row);
                     }
                 }
@@ -64,7 +62,7 @@ pub(super) fn insert(
                 let Some(code) = code(&failure) else { return Err(failure) };
                 session.run(FLIGHT_LIMIT, async |client| Ok(client.batch_execute(ROLL_BACK).await?))?;
                 match set {
-                    [row] => became.push((row.0, Became::Refused(code))),
+                    [row] => others.push((row.0, Became::Refused(code))),
                     _ => {
                         let (first, second) = set.split_at(set.len() / 2);
                         sets.extend([second, first]);
@@ -73,12 +71,12 @@ pub(super) fn insert(
             }
         }
     }
-    let stored = probe(session, left_out.iter().map(|row| row.1.clone()))?;
-    became.extend(left_out.iter().zip(stored).map(|(row, stored)| match stored {
+    let stored = probe(session, left_out.len(), |number| left_out[number].1.clone())?;
+    others.extend(left_out.iter().zip(stored).map(|(row, stored)| match stored {
         Stored::Unknown => (row.0, Became::Refused(LEFT_OUT.to_owned())),
         known => (row.0, Became::Known(known)),
     }));
-    Ok(became)
+    Ok(others)
 }
 
 /// Inserts rows behind a savepoint and returns the ids of those that came to be.
