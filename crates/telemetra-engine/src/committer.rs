@@ -3,7 +3,10 @@
 //! What a commit came to is known only after [`Committer::settle`]; a reply in doubt is resolved there by
 //! reading the attempt back, never by guessing.
 
-use std::thread::JoinHandle;
+use std::{
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread::JoinHandle,
+};
 
 use telemetra_core::logic::Logic;
 
@@ -36,22 +39,46 @@ pub enum Settled {
 pub struct Committer<L: Logic, K> {
     mode: CommitMode,
     state: State<L, K>,
+    lane: Option<Lane>,
 }
 
 type Done<L, K> = (K, Commit<<L as Logic>::Rows>, Result<Applied, SinkError>);
 
 enum State<L: Logic, K> {
     Ready(K),
-    Running(JoinHandle<Done<L, K>>),
+    Running(Receiver<Done<L, K>>),
     Done(Box<Done<L, K>>),
     /// Only while one of the calls below moves the sink.
     Moving,
 }
 
+/// A thread that does one piece of work after the other. One for all commits: a thread for each would meet another
+/// part of the allocator's memory each time, and leave some behind in all of them.
+struct Lane {
+    work: SyncSender<Box<dyn FnOnce() + Send>>,
+    thread: JoinHandle<()>,
+}
+
+impl Lane {
+    fn start() -> Self {
+        let (work, waiting) = sync_channel::<Box<dyn FnOnce() + Send>>(1);
+        Self { work, thread: std::thread::spawn(move || waiting.into_iter().for_each(|work| work())) }
+    }
+
+    /// Hands over why the thread ended before its time.
+    fn panic(self) -> ! {
+        drop(self.work);
+        match self.thread.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(()) => unreachable!("the thread ends when nobody can give it work"),
+        }
+    }
+}
+
 impl<L: Logic, K: Sink<L> + 'static> Committer<L, K> {
     /// A committer with nothing in flight.
     pub fn new(sink: K, mode: CommitMode) -> Self {
-        Self { mode, state: State::Ready(sink) }
+        Self { mode, state: State::Ready(sink), lane: None }
     }
 
     /// The sink; the commit before must be settled.
@@ -73,7 +100,15 @@ impl<L: Logic, K: Sink<L> + 'static> Committer<L, K> {
         };
         self.state = match self.mode {
             CommitMode::Inline => State::Done(Box::new(work())),
-            CommitMode::Threaded => State::Running(std::thread::spawn(work)),
+            CommitMode::Threaded => {
+                let (tell, told) = sync_channel(1);
+                // Nobody listens any more only when this committer is gone.
+                let work = Box::new(move || drop(tell.send(work())));
+                let lane = self.lane.get_or_insert_with(Lane::start);
+                // A thread that has ended drops the work, which is told to whoever waits.
+                drop(lane.work.send(work));
+                State::Running(told)
+            }
         };
     }
 
@@ -84,9 +119,12 @@ impl<L: Logic, K: Sink<L> + 'static> Committer<L, K> {
     /// `settle` must be called again.
     pub fn settle(&mut self) -> Option<Result<Settled, SinkError>> {
         let (mut sink, commit, result) = match std::mem::replace(&mut self.state, State::Moving) {
-            State::Running(handle) => match handle.join() {
-                Ok(done) => done,
-                Err(panic) => std::panic::resume_unwind(panic),
+            State::Running(told) => match (told.recv(), self.lane.take()) {
+                (Ok(done), lane) => {
+                    self.lane = lane;
+                    done
+                }
+                (Err(_), lane) => lane.expect("it was given the commit").panic(),
             },
             State::Done(done) => *done,
             other => {
