@@ -54,7 +54,54 @@ fn whoever_is_refused_takes_no_part<S: Refusing>() {
     shop.assert_balanced();
 }
 
-on_both![one_among_ten_thousand_good_rows, whoever_is_refused_takes_no_part,];
+/// A producer that gives thousands of events one id.
+fn one_id_again_and_again<S: Refusing>() {
+    let mut shop = Shop::<S>::new();
+    shop.store.refuse_thirteen();
+    let again = |price: &str, count: usize| format!("null={price} ").repeat(count);
+    assert_eq!(shop.commit("null=1 b=1"), [2, 0, 0, 0]);
+    let words = format!("{}{}c=1", again("1", 2_000), again("2", 3_000));
+    assert_eq!(shop.commit(&words), [1, 2_000, 3_000, 0]);
+    // None of them can be a row.
+    let words = words.replace("null=1 ", "void=1313 ").replace("null=2 ", "void=1313 ").replace("c=", "d=");
+    assert_eq!(shop.commit(&words), [1, 0, 0, 5_000]);
+    shop.assert_balanced();
+}
+
+on_both![one_among_ten_thousand_good_rows, whoever_is_refused_takes_no_part, one_id_again_and_again,];
+
+#[test]
+fn what_is_no_rows_fault_stops_the_job() {
+    let check = |sql: &str, word: &str, mend: &str| {
+        let mut shop = Shop::<Pg>::new();
+        let words: Vec<String> = (1..=100).map(|number| format!("{number}=1")).collect();
+        assert_eq!(shop.commit(&words.join(" ")), [100, 0, 0, 0]);
+        shop.store.sql(sql);
+        let batch = shop.batch("d=1 e=1 f=1");
+        let error = shop.sink.commit(&batch).expect_err("no row can be inserted");
+        assert!(matches!(&error, SinkError::Halt(text) if text.contains(word)), "{sql}: {error:?}");
+        assert_eq!(shop.store.text("SELECT count(*) FROM rejected_events"), "0");
+        shop.store.sql(mend);
+        assert_eq!(shop.commit("d=1 e=1 f=1"), [3, 0, 0, 0]);
+    };
+    let sequence = "pg_get_serial_sequence('user_events', 'id')";
+    check(
+        &format!("SELECT setval({sequence}, 1)"),
+        "setval",
+        &format!("SELECT setval({sequence}, (SELECT max(id) FROM user_events))"),
+    );
+    check(
+        "ALTER TABLE user_events ALTER COLUMN id SET MAXVALUE 101",
+        "sequence",
+        "ALTER TABLE user_events ALTER COLUMN id SET NO MAXVALUE",
+    );
+    check(
+        "ALTER TABLE user_events ADD COLUMN till text; UPDATE user_events SET till = '';
+         ALTER TABLE user_events ALTER COLUMN till SET NOT NULL",
+        "till",
+        "ALTER TABLE user_events ALTER COLUMN till DROP NOT NULL",
+    );
+}
 
 /// A trigger on new rows of 13.13 that runs `body`.
 fn on_thirteen(body: &str) -> Shop<Pg> {
