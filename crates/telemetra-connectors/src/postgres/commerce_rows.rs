@@ -97,7 +97,8 @@ pub(super) fn write(
 /// Batches that ask first after one that held known events: a COPY in vain leaves as many dead rows as it had copied.
 const ASKING: u32 = 8;
 
-const SAVEPOINT: &str = "SAVEPOINT telemetra_rows";
+/// A constraint that waits for COMMIT would refuse all of a batch and name no row.
+const SAVEPOINT: &str = "SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT telemetra_rows";
 const RELEASE: &str = "RELEASE SAVEPOINT telemetra_rows";
 const ROLL_BACK: &str = "ROLLBACK TO SAVEPOINT telemetra_rows; RELEASE SAVEPOINT telemetra_rows";
 

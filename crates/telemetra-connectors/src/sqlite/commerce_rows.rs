@@ -81,6 +81,7 @@ pub(super) fn insert<'t>(
 
 /// `user_events`, with the statements on it.
 struct Table<'d> {
+    db: &'d Connection,
     insert: CachedStatement<'d>,
     find: CachedStatement<'d>,
     last_id: CachedStatement<'d>,
@@ -97,6 +98,7 @@ impl<'d> Table<'d> {
         let find = "SELECT user_id, product_id, product_name, category, price, event_type, event_timestamp
             FROM user_events WHERE event_id = ?1";
         Ok(Self {
+            db,
             insert: db.prepare_cached(insert)?,
             find: db.prepare_cached(find)?,
             last_id: db.prepare_cached("SELECT coalesce(max(id), 0) FROM user_events")?,
@@ -140,6 +142,12 @@ impl<'d> Table<'d> {
             // A trigger of the user's own left it out without a word.
             Ok(_) => Ok(Inserted::Refused),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                if self.db.is_autocommit() {
+                    return Err(Failure::halt(
+                        "a trigger on user_events rolls everything back instead of refusing a row; nothing was \
+                         written. Write RAISE(ABORT, …) in it instead of RAISE(ROLLBACK, …)",
+                    ));
+                }
                 Ok(Inserted::Refused)
             }
             Err(error) => Err(error.into()),

@@ -129,6 +129,34 @@ fn what_a_trigger_refuses_is_named_by_its_sqlstate() {
 }
 
 #[test]
+fn what_a_constraint_refuses_only_at_commit_is_found_too() {
+    let mut shop = Shop::<Pg>::new();
+    shop.store.sql(
+        "CREATE TABLE product (id text PRIMARY KEY); INSERT INTO product VALUES ('p');
+         ALTER TABLE user_events ADD FOREIGN KEY (product_id) REFERENCES product DEFERRABLE INITIALLY DEFERRED",
+    );
+    assert_eq!(shop.commit("a=1 b=1/u/view/other c=1"), [2, 0, 0, 1]);
+    assert_eq!(shop.store.text("SELECT codes FROM rejected_events"), "sqlstate:23503");
+    shop.assert_balanced();
+}
+
+#[test]
+fn a_trigger_that_rolls_everything_back_stops_the_job() {
+    let mut shop = Shop::<Lite>::new();
+    assert_eq!(shop.commit("a=1"), [1, 0, 0, 0]);
+    shop.store.sql(
+        "CREATE TRIGGER all_of_it BEFORE INSERT ON user_events WHEN new.price = 1313
+         BEGIN SELECT raise(ROLLBACK, 'no'); END",
+    );
+    let batch = shop.batch("b=1 c=1313 d=1");
+    let error = shop.sink.commit(&batch).expect_err("it cannot be written");
+    assert!(matches!(&error, SinkError::Halt(text) if text.contains("RAISE(ABORT")), "{error:?}");
+    shop.assert_balanced();
+    shop.store.sql("DROP TRIGGER all_of_it");
+    assert_eq!(shop.commit("b=1 c=1313 d=1"), [3, 0, 0, 0]);
+}
+
+#[test]
 fn an_outage_is_never_mistaken_for_bad_data() {
     let check = |state: &str, is_it: fn(&SinkError) -> bool| {
         let mut shop = on_thirteen(&format!("RAISE EXCEPTION 'no' USING ERRCODE = '{state}';"));
