@@ -12,7 +12,7 @@
 //! | `BENCH_ROUNDS` | times that each stage runs; the table shows the median | 3 |
 //! | `BENCH_LIVE_SECONDS` | how long each live stage runs; 0 leaves them out, moments need 130 | 160 |
 //! | `BENCH_STAGES` | comma-separated beginnings of the stages to run | all |
-#![allow(clippy::print_stdout, reason = "it prints its table")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints its table, and what it is about")]
 
 mod cost;
 mod input;
@@ -32,7 +32,7 @@ use std::{
 use anyhow::{Context, ensure};
 use cost::Outcome;
 use store::Servers;
-use table::{print_head, print_stage};
+use table::{print_head, print_stage, tell};
 use telemetra::commands::run_loop::now_ms;
 use watch::{Delay, Watch};
 
@@ -203,5 +203,8 @@ fn in_child(stage: &str, folder: &Path, store: &str) -> anyhow::Result<Outcome> 
     let mut command = Command::new(env::current_exe()?);
     let output = command.arg(stage).arg(folder).arg(store).stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "{stage}: {}", output.status);
-    serde_json::from_slice(&output.stdout).with_context(|| format!("what {stage} printed"))
+    let outcome: Outcome =
+        serde_json::from_slice(&output.stdout).with_context(|| format!("what {stage} printed"))?;
+    tell(stage, outcome.wall_s);
+    Ok(outcome)
 }

@@ -5,6 +5,11 @@ use crate::cost::Outcome;
 /// Characters of the longest name.
 const NAME: usize = 38;
 
+/// Says on standard error that a run of a stage is over: a table may take its time.
+pub(crate) fn tell(stage: &str, wall_s: f64) {
+    eprintln!("  {stage}: {wall_s:.1} s");
+}
+
 /// Prints the head of a table of `what`: events, rows.
 pub(crate) fn print_head(what: &str) {
     let (rate, cost) = (format!("{what}s/CPU-s"), format!("ns/{what}"));

@@ -4,9 +4,11 @@ use super::{AGAIN, Bench, Folder, Place, demand, floor::Rows, floor::write_out};
 use crate::{
     cost::Outcome,
     in_child,
-    table::{print_ratio, print_stage, print_wall},
+    table::{print_ratio, print_stage, print_wall, tell},
 };
 
+/// In the table, below a load.
+const FLOOR: &str = "  the floor: COPY of its rows";
 /// How many times faster re-delivery is to be.
 const AGAIN_GOAL: f64 = 2.5;
 
@@ -69,7 +71,9 @@ impl<'a> Load<'a> {
 
     fn copy(&mut self, bench: &Bench<'_>) -> anyhow::Result<()> {
         if let Some(rows) = &self.rows {
-            self.floors_s.push(rows.copy(&bench.servers.database(), bench.scratch)?);
+            let wall_s = rows.copy(&bench.servers.database(), bench.scratch)?;
+            tell(FLOOR, wall_s);
+            self.floors_s.push(wall_s);
         }
         Ok(())
     }
@@ -80,7 +84,7 @@ impl<'a> Load<'a> {
         let loads = || self.loads.iter().map(|outcome| outcome.wall_s);
         let repeats = || self.repeats.iter().map(|outcome| outcome.wall_s);
         print_stage(self.stage, &self.loads);
-        print_wall("  the floor: COPY of its rows", floors());
+        print_wall(FLOOR, floors());
         if let Some(goal) = self.goal {
             print_ratio("  load / floor", loads().zip(floors()), &format!("at most {goal}"));
         }
