@@ -32,7 +32,7 @@ use std::{
 use anyhow::{Context, ensure};
 use cost::Outcome;
 use store::Servers;
-use table::{print_head, print_stage, tell};
+use table::{print_head, print_stage, tell_run};
 use telemetra::commands::run_loop::now_ms;
 use watch::{Delay, Watch};
 
@@ -205,6 +205,6 @@ fn in_child(stage: &str, folder: &Path, store: &str) -> anyhow::Result<Outcome> 
     ensure!(output.status.success(), "{stage}: {}", output.status);
     let outcome: Outcome =
         serde_json::from_slice(&output.stdout).with_context(|| format!("what {stage} printed"))?;
-    tell(stage, outcome.wall_s);
+    tell_run(stage, &outcome);
     Ok(outcome)
 }

@@ -5,9 +5,15 @@ use crate::cost::Outcome;
 /// Characters of the longest name.
 const NAME: usize = 38;
 
-/// Says on standard error that a run of a stage is over: a table may take its time.
-pub(crate) fn tell(stage: &str, wall_s: f64) {
-    eprintln!("  {stage}: {wall_s:.1} s");
+/// Says on standard error what a run of a stage came to: a table may take its time, and never come.
+pub(crate) fn tell_run(stage: &str, outcome: &Outcome) {
+    let Outcome { wall_s, cpu_s, peak_kb, .. } = outcome;
+    eprintln!("  {stage}: {wall_s:.2} s, CPU {cpu_s:.2} s, {:.1} MB", *peak_kb as f64 / 1024.0);
+}
+
+/// Likewise of what this process does not do itself.
+pub(crate) fn tell_wall(stage: &str, wall_s: f64) {
+    eprintln!("  {}: {wall_s:.2} s", stage.trim_start());
 }
 
 /// Prints the head of a table of `what`: events, rows.

@@ -4,7 +4,7 @@ use super::{AGAIN, Bench, Folder, Place, demand, floor::Rows, floor::write_out};
 use crate::{
     cost::Outcome,
     in_child,
-    table::{print_ratio, print_stage, print_wall, tell},
+    table::{print_ratio, print_stage, print_wall, tell_wall},
 };
 
 /// In the table, below a load.
@@ -72,7 +72,7 @@ impl<'a> Load<'a> {
     fn copy(&mut self, bench: &Bench<'_>) -> anyhow::Result<()> {
         if let Some(rows) = &self.rows {
             let wall_s = rows.copy(&bench.servers.database(), bench.scratch)?;
-            tell(FLOOR, wall_s);
+            tell_wall(FLOOR, wall_s);
             self.floors_s.push(wall_s);
         }
         Ok(())
