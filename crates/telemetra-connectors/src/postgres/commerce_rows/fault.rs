@@ -23,12 +23,12 @@ const IS_OF_ID: &str = "SELECT EXISTS (SELECT FROM pg_index i
 pub(super) fn code(failure: &Failure) -> Option<String> {
     let said = failure.said()?;
     let state = said.code();
-    let of_row = match state {
+    let of_row = match *state {
         // The sequence of `id` has come to its end.
-        &SqlState::SEQUENCE_GENERATOR_LIMIT_EXCEEDED => false,
-        &SqlState::RAISE_EXCEPTION => true,
+        SqlState::SEQUENCE_GENERATOR_LIMIT_EXCEEDED => false,
+        SqlState::RAISE_EXCEPTION => true,
         // No row brings what a column that is none of ours demands.
-        &SqlState::NOT_NULL_VIOLATION => said.column().is_none_or(is_written),
+        SqlState::NOT_NULL_VIOLATION => said.column().is_none_or(is_written),
         _ => matches!(state.code().get(..2), Some("22" | "23")),
     };
     of_row.then(|| format!("sqlstate:{}", state.code()))
