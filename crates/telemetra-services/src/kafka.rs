@@ -15,11 +15,13 @@
 
 use std::{
     fs,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock, PoisonError},
+    time::Duration,
 };
 
-use crate::{eventually, keeper::Keeper};
+use crate::{eventually_at, keeper::Keeper};
 use clients::Programs;
 use settings::Ports;
 
@@ -34,6 +36,9 @@ pub use settings::{Listener, USERS, User};
 
 /// Number of a node, from 1 on; it is the broker's id too.
 pub type Node = u16;
+
+/// A node starts for seconds and needs the processor for that: it is not asked all the time.
+const NODE_ASKED_EVERY: Duration = Duration::from_millis(50);
 
 /// Keeps the nodes; `start`, `stop`, `kill` and `alive` have a node's number behind them. Arguments: Java's program and
 /// what it gets before the name of a node's settings.
@@ -57,12 +62,12 @@ start() {
 stop() {
     alive "$1" && kill -TERM "$pid" || return
     tenths=0
-    while alive "$1" && [ $tenths -lt 400 ]; do
+    while alive "$1" && [ $tenths -lt 600 ]; do
         sleep 0.1
         tenths=$((tenths + 1))
     done
     end "$1"
-    [ $tenths -lt 400 ]
+    [ $tenths -lt 600 ]
 }
 while read -r word node; do
     case $word in
@@ -166,7 +171,7 @@ impl Kafka {
         let mut java = vec![programs.java.clone().into_os_string()];
         java.extend(settings::java_options(setup, template).into_iter().map(Into::into));
         java.extend(options.iter().map(Into::into));
-        java.extend(["-cp".into(), programs.class_path()?.into(), "kafka.Kafka".into()]);
+        java.extend(["-cp".into(), programs.class_path()?, "kafka.Kafka".into()]);
         let (keeper, folder) = Keeper::start(KEEPER, java);
         let ports = (1..=setup.nodes).map(|node| Ports::choose(setup, node)).collect();
         let cluster_id = settings::random_id();
@@ -188,21 +193,22 @@ impl Kafka {
         for node in kafka.nodes() {
             kafka.say("start", node);
         }
-        for node in kafka.nodes() {
-            kafka.await_node(node, usize::from(setup.nodes))?;
-        }
+        kafka.await_nodes(kafka.nodes())?;
         Ok(kafka)
     }
 
-    /// Waits until a node says that it is up, and so many nodes with it.
-    fn await_node(&self, node: Node, beside: usize) -> Result<(), String> {
-        eventually("a node of Kafka is up", || {
-            if !self.is_alive(node) {
+    /// Waits until each of these nodes says that all of them are up.
+    fn await_nodes(&self, nodes: RangeInclusive<Node>) -> Result<(), String> {
+        eventually_at(NODE_ASKED_EVERY, "nodes of Kafka are up", || {
+            if let Some(node) = nodes.clone().find(|&node| !self.is_alive(node)) {
                 return Some(Err(format!("node {node} of Kafka does not start:\n{}", self.log())));
             }
-            // Whoever took its port meanwhile would answer with another id.
-            let nodes = self.nodes_known_to(node)?;
-            (nodes.contains(&node) && nodes.len() >= beside).then_some(Ok(()))
+            // Whoever took a port meanwhile would answer with another cluster's id.
+            let knows_all = |node| {
+                let known = self.nodes_known_to(node)?;
+                nodes.clone().all(|node| known.contains(&node)).then_some(())
+            };
+            nodes.clone().try_for_each(knows_all).map(Ok)
         })
     }
 
@@ -211,7 +217,7 @@ impl Kafka {
     }
 
     /// The numbers of all nodes, whether they run or not.
-    pub fn nodes(&self) -> std::ops::RangeInclusive<Node> {
+    pub fn nodes(&self) -> RangeInclusive<Node> {
         1..=Node::try_from(self.ports.len()).expect("three at most")
     }
 
@@ -233,7 +239,7 @@ impl Kafka {
     /// Starts a node that was killed or stopped: same ports, same data. Returns when it is up.
     pub fn start_again(&self, node: Node) {
         assert!(self.say("start", node), "node {node} runs already");
-        self.await_node(node, 1).unwrap_or_else(|error| panic!("{error}"));
+        self.await_nodes(node..=node).unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// `host:port` of every node's listener without TLS, with commas between.

@@ -28,15 +28,20 @@ pub mod proxy;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks again and again until there is an answer.
-pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    // A processor that the server needs is not spent on asking it.
+    eventually_at(Duration::from_millis(5), what, ask)
+}
+
+/// The same with so much time between two questions.
+fn eventually_at<T>(pause: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
         assert!(Instant::now() < until, "in vain for {PATIENCE:?}: {what}");
-        // A processor that the server needs is not spent on asking it.
-        thread::park_timeout(Duration::from_millis(5));
+        thread::park_timeout(pause);
     }
 }
 

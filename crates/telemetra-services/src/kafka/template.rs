@@ -63,7 +63,7 @@ fn format(programs: &Programs, ours: &Path, template: &Path) -> Result<(), Strin
     let text = settings::broker(&setup, node, &[settings::Ports::choose(&setup, node)], ours);
     fs::write(&properties, text).expect("the folder is ours");
     let mut format = command(&programs.java);
-    format.args([OsString::from("-cp"), programs.class_path()?.into()]);
+    format.args([OsString::from("-cp"), programs.class_path()?]);
     format.args(["kafka.tools.StorageTool", "format", "-t", &settings::random_id(), "-c"]).arg(properties);
     for user in USERS.iter().filter(|user| user.mechanism.starts_with("SCRAM")) {
         let credential = format!("{}=[name={},password={}]", user.mechanism, user.name, user.password);

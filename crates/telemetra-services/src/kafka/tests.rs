@@ -106,6 +106,18 @@ fn topics_change() {
 }
 
 #[test]
+fn the_broker_unpacks_and_packs_anew() {
+    let kafka = Kafka::shared();
+    let codecs = ["gzip", "snappy", "lz4", "zstd"];
+    for (from, to) in codecs.into_iter().zip(codecs.into_iter().cycle().skip(1)) {
+        let topic = kafka.unique_topic(to);
+        kafka.create_topic_with(&topic, 1, &[("compression.type", to)]);
+        kafka.kcat(&["-P", "-t", &topic, "-z", from], "again ".repeat(100).as_bytes());
+        assert_eq!(consumed(kafka, &topic, "%S\n", &[]), ["600"], "{from} to {to}");
+    }
+}
+
+#[test]
 #[should_panic(expected = "TopicAlreadyExists")]
 fn what_is_refused_for_good_fails_the_test() {
     let topic = Kafka::shared().unique_topic("twice");
