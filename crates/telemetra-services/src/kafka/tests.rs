@@ -126,6 +126,13 @@ fn what_is_refused_for_good_fails_the_test() {
 }
 
 #[test]
+#[should_panic(expected = "does-not-exist")]
+fn a_node_that_cannot_start_says_why() {
+    let properties = [("process.roles", "does-not-exist")];
+    drop(Kafka::start(Setup { properties: &properties, ..Setup::default() }));
+}
+
+#[test]
 fn three_nodes_lead_in_turn() {
     let kafka = Kafka::start(Setup { nodes: 3, ..Setup::default() });
     assert_eq!(kafka.bootstrap().split(',').count(), 3);
