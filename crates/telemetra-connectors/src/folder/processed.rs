@@ -11,8 +11,9 @@
 //!
 //! A writer that still holds a file when it is moved writes on where nobody reads. So a file that settled without a
 //! record, as one of which only the head is written yet, is moved only minutes after it was last written to. A file that changed since it
-//! was indexed is not moved; one that grows within a minute after it was moved is named as a warning (not where
-//! it was copied: the writer then holds what was removed). Put back under its old name it is read on.
+//! was indexed is not moved; one that grows within a minute after it was moved, or has grown by the next start, is
+//! named as a warning (not where it was copied: the writer then holds what was removed). Put back under its old name
+//! it is read on.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -25,8 +26,10 @@ use std::{
 };
 
 use super::{
-    decompress::fill,
+    decompress::{Decoder, fill},
     entry::State,
+    fingerprint::Fingerprint,
+    index::begins_with,
     intake::Folder,
     limits::{
         EMPTY_KEPT_MS, MOVE_FAILURES_MAX, MOVE_NUMBERS_MAX, MOVED_WATCHED_MAX, MOVED_WATCHED_MS, POINT_BYTES,
@@ -83,6 +86,7 @@ impl Processed {
     }
 
     fn watch(&mut self, path: PathBuf, size: u64, now_ms: i64) {
+        self.watched.retain(|watched| !watched.has_grown || watched.path != path);
         if self.watched.len() == MOVED_WATCHED_MAX {
             self.watched.pop_front();
         }
@@ -92,15 +96,41 @@ impl Processed {
 
     /// Looks again at what was moved a short time ago.
     fn look(&mut self, now_ms: i64) {
-        for watched in &mut self.watched {
-            let size = fs::symlink_metadata(&watched.path).map_or(watched.size, |data| data.len());
-            watched.has_grown |= size > watched.size;
+        self.watched.retain_mut(|watched| {
+            // Who put it back took it from here.
+            let Ok(data) = fs::symlink_metadata(&watched.path) else { return false };
+            watched.has_grown |= data.len() > watched.size;
+            watched.has_grown || watched.until_ms >= now_ms
+        });
+    }
+
+    /// Notes that a file holds more than its first `end` decoded bytes, which were read before it was moved.
+    fn see(&mut self, name: &str, end: u64, fingerprint: Fingerprint) {
+        let path = self.path.join(name);
+        let Ok(data) = fs::symlink_metadata(&path) else { return };
+        // A compressed file is nearly always shorter than what it holds, so next to none is read here.
+        if data.is_file()
+            && data.len() > end
+            && self.watched.len() < MOVED_WATCHED_MAX
+            && holds_more(&path, end).unwrap_or(false)
+            && begins_with(&path, end, fingerprint)
+        {
+            self.watched.push_back(Watched { path, size: end, until_ms: i64::MIN, has_grown: true });
         }
-        self.watched.retain(|watched| watched.has_grown || watched.until_ms >= now_ms);
     }
 }
 
 impl Folder {
+    /// Looks for files that grew where they were moved by an earlier run.
+    pub(crate) fn see_moved<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        let Some(processed) = &mut self.processed else { return };
+        for name in names.collect::<HashSet<_>>() {
+            if let Some(head) = self.heads.get(name) {
+                processed.see(name, head.end, head.fingerprint);
+            }
+        }
+    }
+
     /// Moves all files that are done.
     pub(crate) fn put_away_all(&mut self, now_ms: i64) {
         self.polled_ms = now_ms;
@@ -244,6 +274,13 @@ fn numbered(name: &str, number: u32) -> String {
         (_, Some((stem, suffix))) if !stem.is_empty() => format!("{stem}.{number}.{suffix}"),
         _ => format!("{name}.{number}"),
     }
+}
+
+/// Whether a file holds more than `end` decoded bytes.
+fn holds_more(path: &Path, end: u64) -> io::Result<bool> {
+    let (mut decoder, _) = Decoder::open(path)?;
+    decoder.skip_to(end)?;
+    Ok(fill(&mut decoder, &mut [0])? > 0)
 }
 
 fn holds_the_same(a: &Path, b: &Path) -> io::Result<bool> {

@@ -135,6 +135,32 @@ fn a_file_that_grows_after_it_was_moved_is_named_and_read_on_when_put_back() {
 }
 
 #[test]
+fn a_file_that_grew_where_it_was_moved_is_named_by_the_next_start() {
+    let mut bench = Bench::csv();
+    bench.write("a", "id\n1\n");
+    bench.write("b.gz", gzip("id\n2\n"));
+    bench.write("c", "id\n3\n4\n");
+    assert_eq!(bench.end(), 4);
+    let first = bench.recorded(P0, 4, 4);
+    assert_eq!(all(&mut bench, 0), ["1", "2", "3", "4"]);
+    // A shorter file of the same name is no reason to call the first one grown.
+    bench.write("c", "id\n5\n");
+    assert_eq!(bench.end(), 5);
+    let second = bench.recorded(P0, 5, 5);
+    let recorded = Resume { segments: [first.segments, second.segments].concat(), ..second };
+    assert_eq!(all(&mut bench, 4), ["5"]);
+    bench.append("done/a", "6\n");
+    bench.restart(&[recorded]);
+    bench.poll();
+    let warnings = bench.report().warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("done/a: it grew after"), "{warnings:?}");
+    fs::rename(bench.path("done/a"), bench.path("a")).expect("renamed");
+    assert_eq!(all(&mut bench, 5), ["6"]);
+    bench.poll();
+    assert_eq!((bench.names("done").contains(&"a".to_owned()), bench.report().warnings.len()), (true, 0));
+}
+
+#[test]
 fn what_cannot_be_moved_is_told_apart_from_what_is_not_read_and_tried_again() {
     let mut bench = Bench::csv();
     // The name is taken by a file: no folder can be made.
