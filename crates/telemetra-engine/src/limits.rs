@@ -8,7 +8,7 @@ pub const BATCH_RECORDS_MAX: u64 = 500_000;
 pub const TOO_LARGE_RECORDS_MIN: u64 = 1_000;
 /// Batches applied until the smaller cap is doubled.
 pub const BATCHES_TO_GROW: u32 = 10;
-/// Bytes of records in a batch.
+/// Bytes of records in a batch, for products that keep none of them.
 pub const BATCH_BYTES_MAX: u64 = 256 << 20;
 /// The horizon of a batch over several partitions grows while batches hold fewer than half of this.
 pub const BATCH_RECORDS_TARGET: u64 = 50_000;
@@ -36,6 +36,9 @@ pub struct Rules {
     pub idle_timeout_ms: i64,
     /// Records in a batch, summed over partitions; `None` means [`BATCH_RECORDS_MAX`].
     pub records_per_trigger: Option<u64>,
+    /// Bytes of records in a batch, summed over partitions; about, since a source ends a range where it can. A product
+    /// that keeps the bytes of its records until they are committed holds those of two batches.
+    pub batch_bytes_max: u64,
     /// Provisional rows written by one batch.
     pub provisional_rows_max: usize,
     /// Records between replay and next offsets beyond which only who holds the watermark is read.

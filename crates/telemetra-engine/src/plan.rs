@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::{
     error::JobError,
     ids::{Offset, PartitionId},
-    limits::{BATCH_BYTES_MAX, Rules},
+    limits::Rules,
     progress::{Partition, Progress},
     source::{PartitionView, Source},
     split::{Mode, Recent, Split},
@@ -67,7 +67,7 @@ pub fn plan(
     let total: u64 = shares.values().sum();
     for (&id, &records) in shares.iter().filter(|(_, records)| **records > 0) {
         let pieces = pieces(records, total, rules.workers);
-        let bytes = BATCH_BYTES_MAX / shares.len() as u64;
+        let bytes = rules.batch_bytes_max / shares.len() as u64;
         let from = progress.partitions[&id].next;
         for range in source.cut(id, from, records, bytes, pieces)? {
             splits.push(split(progress, &id, range, planned_at_ms, horizon_ms));

@@ -20,7 +20,7 @@ use crate::{
     fold::FoldRules,
     gaps::replay_gaps,
     ids::PartitionId,
-    limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Rules},
+    limits::{BATCH_RECORDS_MAX, Rules},
     progress::{Partition, Progress},
     report::Report,
     sink::{BatchKind, Commit, Gap, Recovered, Sink},
@@ -161,7 +161,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
 
     fn replay_splits(&mut self, id: PartitionId, from: u64, next: u64) -> Result<Vec<Split>, JobError> {
         let records = (next - from).min(BATCH_RECORDS_MAX);
-        let ranges = self.source.cut(id, from, records, BATCH_BYTES_MAX, self.rules.workers)?;
+        let ranges = self.source.cut(id, from, records, self.rules.batch_bytes_max, self.rules.workers)?;
         let mut splits = Vec::new();
         for range in ranges {
             let range = range.start..range.end.min(next);

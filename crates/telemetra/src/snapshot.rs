@@ -59,6 +59,8 @@ pub struct Snapshot {
     pub partitions: Vec<PartitionStatus>,
     /// Files and folders that are not read, and why.
     pub warnings: Vec<String>,
+    /// Files that were read and stored, and lie where they were.
+    pub unmoved: Unmoved,
     /// What was closed early at the start, and why; empty when nothing was.
     pub closed_early: String,
 }
@@ -128,6 +130,15 @@ pub struct Files {
     pub faulty: u64,
     /// Read, with columns that nobody reads.
     pub drifted: u64,
+}
+
+/// Files that were read and stored and could not be moved away; the run tries again by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Unmoved {
+    /// How many.
+    pub files: u64,
+    /// Why, each cause once.
+    pub causes: Vec<String>,
 }
 
 /// Who holds the watermark, and why.

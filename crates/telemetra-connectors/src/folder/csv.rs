@@ -2,13 +2,15 @@
 //!
 //! A quote opens only at the beginning of a field, `""` inside stands for one quote, and what follows a closing
 //! quote up to the comma, and quotes in the midst of a field, change nothing: the decoder names those. A record
-//! ends at a newline outside quotes. An unclosed quote must not swallow the file:
+//! ends at a newline outside quotes. An unclosed quote must not swallow the file, nor a stray one what stands before
+//! the next: a quote that closes behind a newline, and not at the end of a field, shows that its opening was none.
 //!
 //! | of a record | it is |
 //! |---|---|
 //! | a quote is open after `bytes_max` bytes, or at the end | its first physical line alone |
+//! | a quote is closed on a later line, and no `,`, CR, LF or end follows | the same |
 //! | more than `bytes_max` bytes, no quote open there | cut; the next begins behind the next newline outside quotes |
-//! | the same, and a quote opened behind the cut stays open as long | the next begins behind that quote's line |
+//! | the same, and a quote opened behind the cut is unclosed in one of these ways | the next begins behind that quote's line |
 //!
 //! Invariant: what is decided does not depend on how the bytes arrive, and each byte is looked at a bounded
 //! number of times, whatever the quotes. The index pass and the reader both take their records from here.
@@ -62,18 +64,27 @@ pub(crate) struct Splitter {
     at: usize,
     /// A quote is open there.
     is_inside: bool,
+    /// The open quote was opened on an earlier line.
+    is_multiline: bool,
     /// First newline of the record, if it lies inside quotes.
     newline: Option<usize>,
-    /// Up to here an earlier record was followed in vain, and a quote was open. Whoever is inside quotes at a
-    /// newline before it would find the same, so the search goes on from here.
-    followed: usize,
+    followed: Followed,
+}
+
+/// How far an earlier record was followed in vain, a quote open. Whoever is inside quotes at a newline before it
+/// would find the same, so the search goes on from here.
+#[derive(Clone, Copy, Debug)]
+struct Followed {
+    at: usize,
+    is_multiline: bool,
 }
 
 impl Splitter {
     /// Begins at a record; those of more than `bytes_max` bytes are cut.
     pub(crate) fn new(bytes_max: usize) -> Splitter {
+        let followed = Followed { at: 0, is_multiline: false };
         let (place, newline) = (Place::Record, None);
-        Splitter { bytes_max, place, at: 0, is_inside: false, newline, followed: 0 }
+        Splitter { bytes_max, place, at: 0, is_inside: false, is_multiline: false, newline, followed }
     }
 
     /// Whether the bytes behind the last step are where a record may begin.
@@ -108,19 +119,28 @@ impl Splitter {
                     return self.ended(bytes, found, found + 1);
                 }
                 self.newline.get_or_insert(found);
-                self.at = self.followed.max(found + 1);
+                let is_ahead = self.followed.at > found;
+                (self.at, self.is_multiline) = match is_ahead {
+                    true => (self.followed.at, self.followed.is_multiline),
+                    false => (found + 1, true),
+                };
             } else if self.is_inside {
                 let Some(behind) = behind_quote(bytes, found, is_whole) else {
                     self.at = found;
                     return Step::More;
                 };
                 self.is_inside = behind == found + 2;
+                if !self.is_inside && self.is_multiline && !ends_field(bytes, behind) {
+                    self.at = found;
+                    return self.unclosed(bytes);
+                }
                 self.at = behind;
             } else if found >= self.bytes_max {
                 self.at = found;
                 break;
             } else {
                 self.is_inside = found == 0 || bytes[found - 1] == b',';
+                self.is_multiline = false;
                 self.at = found + 1;
             }
         }
@@ -156,7 +176,7 @@ impl Splitter {
 
     /// A record whose quote is not closed: its first line.
     fn unclosed(&mut self, bytes: &[u8]) -> Step {
-        self.followed = self.at;
+        self.followed = Followed { at: self.at, is_multiline: self.is_multiline };
         let newline = self.newline.or_else(|| memchr(b'\n', bytes));
         let line = newline.unwrap_or(bytes.len());
         let next = newline.map_or(line, |newline| newline + 1);
@@ -215,7 +235,7 @@ impl Splitter {
     #[inline]
     fn begin(&mut self, place: Place, next: usize) {
         (self.place, self.at, self.is_inside, self.newline) = (place, 0, false, None);
-        self.followed = self.followed.saturating_sub(next);
+        self.followed.at = self.followed.at.saturating_sub(next);
     }
 }
 
@@ -223,7 +243,7 @@ impl Splitter {
 enum Closing {
     /// The quote that closes it.
     At(usize),
-    /// It stays open too long.
+    /// It stays open too long, or what closes it shows that it was none.
     Never,
     /// More bytes are needed.
     Unknown,
@@ -238,7 +258,10 @@ fn closing(bytes: &[u8], bytes_max: usize, is_whole: bool) -> Closing {
         }
         match behind_quote(bytes, found, is_whole) {
             None => return Closing::Unknown,
-            Some(behind) if behind == found + 1 => return Closing::At(found),
+            Some(behind) if behind == found + 1 => {
+                let is_field = ends_field(bytes, behind) || memchr(b'\n', &bytes[..found]).is_none();
+                return if is_field { Closing::At(found) } else { Closing::Never };
+            }
             Some(behind) => at = behind,
         }
     }
@@ -254,6 +277,12 @@ fn behind_quote(bytes: &[u8], quote: usize, is_whole: bool) -> Option<usize> {
         Some(_) => Some(quote + 1),
         None => is_whole.then_some(quote + 1),
     }
+}
+
+/// Whether a field may end before `behind`; where nothing is, the bytes end.
+#[inline]
+fn ends_field(bytes: &[u8], behind: usize) -> bool {
+    bytes.get(behind).is_none_or(|byte| matches!(byte, b',' | b'\r' | b'\n'))
 }
 
 /// The end of a line without the carriage return that belongs to its line end.

@@ -6,8 +6,15 @@ use telemetra_engine::ids::Offset;
 
 use super::{pass::Point, sequence::Piece};
 
-/// A record boundary and how many decoded bytes lie before it, counted from some common place.
-type Border = (Offset, u64);
+/// A record boundary.
+#[derive(Clone, Copy)]
+struct Border {
+    offset: Offset,
+    /// Decoded bytes before it, counted from some common place.
+    before: u64,
+    /// Opening there is a seek; in the midst of a compressed file it is not.
+    is_seek: bool,
+}
 
 /// Cuts `from..end` of `pieces` into at most `parts` ranges that hold `records` records, but end at the first
 /// index point at or behind `bytes` bytes.
@@ -26,44 +33,43 @@ pub(crate) fn cut(
     let borders = borders(pieces, from, end);
     let first = bytes_before(pieces, from);
     let stop =
-        borders.iter().position(|border| border.1 - first >= bytes.max(1)).unwrap_or(borders.len() - 1);
-    let borders = &borders[..=stop];
-    let total = borders[stop].1 - first;
+        borders.iter().position(|border| border.before - first >= bytes.max(1)).unwrap_or(borders.len() - 1);
+    let last = borders[stop];
+    let total = last.before - first;
+    let inner: Vec<_> = borders[..stop].iter().filter(|border| border.is_seek).collect();
     let mut ranges = Vec::with_capacity(parts);
     let mut at = from;
     for part in 1..parts.max(1) as u64 {
         let wanted = first + total * part / parts as u64;
-        let border = borders.partition_point(|border| border.1 < wanted).min(stop);
-        if border == stop {
-            break;
-        }
-        if borders[border].0 > at {
-            ranges.push(at..borders[border].0);
-            at = borders[border].0;
+        let Some(border) = inner.get(inner.partition_point(|border| border.before < wanted)) else { break };
+        if border.offset > at {
+            ranges.push(at..border.offset);
+            at = border.offset;
         }
     }
-    ranges.push(at..borders[stop].0);
+    ranges.push(at..last.offset);
     ranges
 }
 
-/// Where ranges may end: index points of plain files, ends of files, and `end`.
+/// Where ranges may end: index points, ends of files, and `end`.
 fn borders(pieces: &[Piece], from: Offset, end: Offset) -> Vec<Border> {
     let mut borders = Vec::new();
     let mut before = 0;
     for piece in pieces {
         let body = &piece.body;
-        if !body.is_compressed {
-            let inner = body.points.iter().skip(1);
-            let border =
-                |point: &Point| (piece.first + point.record, before + (point.byte - body.bytes.start));
-            borders.extend(inner.map(border).filter(|border| border.0 > from && border.0 < end));
-        }
+        let inner = body.points.iter().skip(1);
+        let border = |point: &Point| Border {
+            offset: piece.first + point.record,
+            before: before + (point.byte - body.bytes.start),
+            is_seek: !body.is_compressed,
+        };
+        borders.extend(inner.map(border).filter(|border| border.offset > from && border.offset < end));
         before += body.length();
         if piece.end() > from && piece.end() < end {
-            borders.push((piece.end(), before));
+            borders.push(Border { offset: piece.end(), before, is_seek: true });
         }
     }
-    borders.push((end, bytes_before(pieces, end)));
+    borders.push(Border { offset: end, before: bytes_before(pieces, end), is_seek: true });
     borders
 }
 

@@ -27,6 +27,9 @@ pub const LISTED_MAX: usize = 1_000;
 pub const MOVED_WATCHED_MAX: usize = 1_000;
 /// How long they are looked at, milliseconds.
 pub const MOVED_WATCHED_MS: i64 = 60_000;
+/// How long a file without a record is kept after it was last written to, before it is moved: its writer may have
+/// begun with the head alone. Milliseconds.
+pub const EMPTY_KEPT_MS: i64 = 5 * 60_000;
 /// Moves that may fail in one poll before the others are left to the next one.
 pub const MOVE_FAILURES_MAX: usize = 1_000;
 /// Numbers that are tried behind the name of a file when the folder for processed files has that name.

@@ -41,6 +41,6 @@ mod tests;
 pub mod write;
 
 pub use format::{CsvRules, Format};
-pub use report::{Duplicate, Report};
+pub use report::{Duplicate, Report, Unmoved};
 pub use settle::Arrival;
 pub use source::{FolderInput, FolderOptions, FolderOrder, FolderSource, Reporter};

@@ -1,7 +1,7 @@
 //! Where files go that are done: all their records are committed, or they hold none, or only known ones.
 //!
-//! Moving is housekeeping: what fails is a warning and tried again by the next poll, and after a restart what was
-//! not moved is moved. What was read is known by content and name as before, wherever its file lies.
+//! Moving is housekeeping: what fails is told apart from what is not read and tried again by the next poll, and after
+//! a restart what was not moved is moved. What was read is known by content and name as before, wherever its file lies.
 //!
 //! | in the folder for processed files there is | the file |
 //! |---|---|
@@ -9,9 +9,11 @@
 //! | a file with the same bytes | is removed, and counted as a duplicate |
 //! | anything else | gets the next number: `a.csv`, `a.1.csv`, `a.2.csv` |
 //!
-//! A writer that still holds a file when it is moved writes on where nobody reads. A file that changed since it
-//! was indexed is not moved; one that grows within a minute after it was moved is named as a warning (not where
-//! it was copied: the writer then holds what was removed). Put back under its old name it is read on.
+//! A writer that still holds a file when it is moved writes on where nobody reads. So a file that settled without a
+//! record, as one of which only the head is written yet, is moved only minutes after it was last written to. A file that changed since it
+//! was indexed is not moved; one that grows within a minute after it was moved, or has grown by the next start, is
+//! named as a warning (not where it was copied: the writer then holds what was removed). Put back under its old name
+//! it is read on.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -24,11 +26,17 @@ use std::{
 };
 
 use super::{
-    decompress::fill,
+    decompress::{Decoder, fill},
     entry::State,
+    fingerprint::Fingerprint,
+    index::begins_with,
     intake::Folder,
-    limits::{MOVE_FAILURES_MAX, MOVE_NUMBERS_MAX, MOVED_WATCHED_MAX, MOVED_WATCHED_MS, POINT_BYTES},
+    limits::{
+        EMPTY_KEPT_MS, MOVE_FAILURES_MAX, MOVE_NUMBERS_MAX, MOVED_WATCHED_MAX, MOVED_WATCHED_MS, POINT_BYTES,
+    },
+    report::Unmoved,
     scan::shown,
+    settle::Arrival,
     stamp::{self, Stamp},
 };
 
@@ -38,8 +46,8 @@ pub(crate) struct Processed {
     path: PathBuf,
     /// Files moved there.
     pub(crate) count: u64,
-    /// Why files were not moved by the last try.
-    failures: Vec<String>,
+    /// What was not moved by the last poll, or since.
+    pub(crate) unmoved: Unmoved,
     watched: VecDeque<Watched>,
 }
 
@@ -64,21 +72,21 @@ enum Moved {
 impl Processed {
     /// Files go to the folder `path`, which is made if need be.
     pub(crate) fn new(path: PathBuf) -> Processed {
-        Processed { path, count: 0, failures: Vec::new(), watched: VecDeque::new() }
+        Processed { path, count: 0, unmoved: Unmoved::default(), watched: VecDeque::new() }
     }
 
-    /// What a person should know.
-    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
-        let grown = self.watched.iter().filter(|watched| watched.has_grown).map(|watched| {
+    /// Files of which a part is not read, since it came after they were moved.
+    pub(crate) fn grown(&self) -> impl Iterator<Item = String> {
+        self.watched.iter().filter(|watched| watched.has_grown).map(|watched| {
             let path = shown(&watched.path);
             format!(
                 "{path}: it grew after it was moved: put it back under its old name to have the rest read"
             )
-        });
-        self.failures.iter().cloned().chain(grown)
+        })
     }
 
     fn watch(&mut self, path: PathBuf, size: u64, now_ms: i64) {
+        self.watched.retain(|watched| !watched.has_grown || watched.path != path);
         if self.watched.len() == MOVED_WATCHED_MAX {
             self.watched.pop_front();
         }
@@ -88,20 +96,47 @@ impl Processed {
 
     /// Looks again at what was moved a short time ago.
     fn look(&mut self, now_ms: i64) {
-        for watched in &mut self.watched {
-            let size = fs::symlink_metadata(&watched.path).map_or(watched.size, |data| data.len());
-            watched.has_grown |= size > watched.size;
+        self.watched.retain_mut(|watched| {
+            // Who put it back took it from here.
+            let Ok(data) = fs::symlink_metadata(&watched.path) else { return false };
+            watched.has_grown |= data.len() > watched.size;
+            watched.has_grown || watched.until_ms >= now_ms
+        });
+    }
+
+    /// Notes that a file holds more than its first `end` decoded bytes, which were read before it was moved.
+    fn see(&mut self, name: &str, end: u64, fingerprint: Fingerprint) {
+        let path = self.path.join(name);
+        let Ok(data) = fs::symlink_metadata(&path) else { return };
+        // A compressed file is nearly always shorter than what it holds, so next to none is read here.
+        if data.is_file()
+            && data.len() > end
+            && self.watched.len() < MOVED_WATCHED_MAX
+            && holds_more(&path, end).unwrap_or(false)
+            && begins_with(&path, end, fingerprint)
+        {
+            self.watched.push_back(Watched { path, size: end, until_ms: i64::MIN, has_grown: true });
         }
-        self.watched.retain(|watched| watched.has_grown || watched.until_ms >= now_ms);
     }
 }
 
 impl Folder {
+    /// Looks for files that grew where they were moved by an earlier run.
+    pub(crate) fn see_moved<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        let Some(processed) = &mut self.processed else { return };
+        for name in names.collect::<HashSet<_>>() {
+            if let Some(head) = self.heads.get(name) {
+                processed.see(name, head.end, head.fingerprint);
+            }
+        }
+    }
+
     /// Moves all files that are done.
     pub(crate) fn put_away_all(&mut self, now_ms: i64) {
         self.polled_ms = now_ms;
         let Some(processed) = &mut self.processed else { return };
         processed.look(now_ms);
+        processed.unmoved = Unmoved::default();
         let names: Vec<_> = self.entries.all.keys().cloned().collect();
         self.put_away(&names);
     }
@@ -110,11 +145,17 @@ impl Folder {
     pub(crate) fn put_away(&mut self, names: &[Arc<str>]) {
         let Some(mut processed) = self.processed.take() else { return };
         let done = self.done(names);
-        processed.failures.clear();
-        if !done.is_empty()
-            && let Err(error) = self.put_away_done(&mut processed, &done)
-        {
-            processed.failures.push(format!("{}: {error}", shown(&processed.path)));
+        if !done.is_empty() {
+            let place = shown(&processed.path);
+            match self.make(&processed) {
+                Err(error) => processed.unmoved.push(done.len() as u64, format!("{place}: {error}")),
+                Ok(()) => {
+                    self.put_away_done(&mut processed, &done);
+                    if let Err(error) = self.sync(&processed) {
+                        processed.unmoved.push(0, format!("{place}: writing it out: {error}"));
+                    }
+                }
+            }
         }
         self.processed = Some(processed);
     }
@@ -128,7 +169,11 @@ impl Folder {
         let is_done = |name: &&Arc<str>| {
             let Some(entry) = self.entries.all.get(&***name) else { return false };
             let is_read = match &entry.state {
-                State::Taken | State::Empty => true,
+                State::Taken => true,
+                State::Empty => {
+                    let kept_until_ms = entry.stamp.mtime_ms().saturating_add(EMPTY_KEPT_MS);
+                    self.rule.arrival == Arrival::Rename || kept_until_ms <= self.polled_ms
+                }
                 // The one that was read first may yet turn out to be gone.
                 State::Duplicate(content) => !contents_needed.contains(content),
                 _ => false,
@@ -138,14 +183,25 @@ impl Folder {
         names.iter().filter(is_done).cloned().collect()
     }
 
-    fn put_away_done(&mut self, processed: &mut Processed, done: &[Arc<str>]) -> io::Result<()> {
+    /// Makes the folder for processed files, which must be another than the one that is read.
+    fn make(&self, processed: &Processed) -> io::Result<()> {
         fs::create_dir_all(&processed.path)?;
         let identity = |path: &Path| fs::metadata(path).map(|data| (data.dev(), data.ino()));
         if identity(&processed.path)? == identity(&self.path)? {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is the folder that is read"));
         }
+        Ok(())
+    }
+
+    /// What was moved stays so when the power goes.
+    fn sync(&self, processed: &Processed) -> io::Result<()> {
+        File::open(&processed.path)?.sync_all()?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    fn put_away_done(&mut self, processed: &mut Processed, done: &[Arc<str>]) {
         let mut failed = 0;
-        for name in done {
+        for (number, name) in done.iter().enumerate() {
             let from = self.path.join(&**name);
             let Some(stamp) = self.entries.all.get(name).map(|entry| entry.stamp) else { continue };
             // What is no longer as it was read is for the next look to judge.
@@ -162,17 +218,15 @@ impl Folder {
                     self.entries.all.remove(name);
                 }
                 Err(error) => {
-                    let to = shown(&processed.path);
-                    processed.failures.push(format!("{}: not moved to {to}: {error}", shown(&from)));
+                    processed.unmoved.push(1, format!("{}: {error}", shown(&from)));
                     failed += 1;
                     if failed == MOVE_FAILURES_MAX {
-                        break;
+                        processed.unmoved.count += (done.len() - number - 1) as u64;
+                        return;
                     }
                 }
             }
         }
-        File::open(&processed.path)?.sync_all()?;
-        File::open(&self.path)?.sync_all()
     }
 
     /// A file that was delivered once more under the name under which it was moved.
@@ -220,6 +274,13 @@ fn numbered(name: &str, number: u32) -> String {
         (_, Some((stem, suffix))) if !stem.is_empty() => format!("{stem}.{number}.{suffix}"),
         _ => format!("{name}.{number}"),
     }
+}
+
+/// Whether a file holds more than `end` decoded bytes.
+fn holds_more(path: &Path, end: u64) -> io::Result<bool> {
+    let (mut decoder, _) = Decoder::open(path)?;
+    decoder.skip_to(end)?;
+    Ok(fill(&mut decoder, &mut [0])? > 0)
 }
 
 fn holds_the_same(a: &Path, b: &Path) -> io::Result<bool> {

@@ -37,6 +37,33 @@ pub struct Report {
     pub files_read: u64,
     /// Files moved away since the start, those that were there already included.
     pub files_moved: u64,
+    /// Files that are done and could not be moved away; tried again by the next poll.
+    pub unmoved: Unmoved,
+}
+
+/// Files of which nothing is to be read any more, and which lie where they were.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unmoved {
+    /// How many.
+    pub count: u64,
+    /// Why, each cause once; without a file if one could be moved but perhaps not for good.
+    pub causes: Vec<String>,
+}
+
+impl Unmoved {
+    /// Adds `count` files with their cause.
+    pub(crate) fn push(&mut self, count: u64, cause: String) {
+        self.count += count;
+        if self.causes.len() < LISTED_MAX && !self.causes.contains(&cause) {
+            self.causes.push(cause);
+        }
+    }
+
+    /// Adds those of another folder.
+    pub(crate) fn extend(&mut self, other: &Unmoved) {
+        self.count += other.count;
+        other.causes.iter().for_each(|cause| self.push(0, cause.clone()));
+    }
 }
 
 /// A file that was not read because its content is known.

@@ -16,6 +16,7 @@ use super::{
     fingerprint::Fingerprint,
     index::{Budget, Indexed, Job, Refusal, index_all},
     intake::{Folder, Head},
+    limits::MOVED_WATCHED_MAX,
     pass::Section,
     scan::{is_plain, shown},
     sequence::{Body, Missing, Piece, Sequence},
@@ -61,6 +62,9 @@ impl Folder {
         }
         self.sequences.entry(0).or_default();
         self.drop_emptied();
+        let newest =
+            positions.iter().flat_map(|position| position.segments.iter().rev().take(MOVED_WATCHED_MAX));
+        self.see_moved(newest.map(|segment| &*segment.file));
         Ok(())
     }
 

@@ -24,7 +24,7 @@ use super::{
     limits::{AHEAD_BYTES, AHEAD_RECORDS, LISTED_MAX},
     processed::Processed,
     reader::{FolderReader, Kept},
-    report::{Newest, Report},
+    report::{Newest, Report, Unmoved},
     scan,
     sequence::{Piece, Sequence},
     settle::{Arrival, Rule},
@@ -224,7 +224,8 @@ impl FolderSource {
             report.files_read += folder.read_count;
             if let Some(processed) = &folder.processed {
                 report.files_moved += processed.count;
-                report.warnings.extend(processed.warnings());
+                report.unmoved.extend(&processed.unmoved);
+                report.warnings.extend(processed.grown());
             }
         }
         report.warnings.truncate(LISTED_MAX);
@@ -327,7 +328,13 @@ impl Source for FolderSource {
             folder.drop_emptied();
             folder.put_away(&names);
             // The last commit of a run has no poll after it.
-            self.reporter.report.lock().unwrap_or_else(PoisonError::into_inner).files_read += read;
+            let mut report = self.reporter.report.lock().unwrap_or_else(PoisonError::into_inner);
+            report.files_read += read;
+            (report.files_moved, report.unmoved) = (0, Unmoved::default());
+            for processed in self.folders.iter().flatten().filter_map(|folder| folder.processed.as_ref()) {
+                report.files_moved += processed.count;
+                report.unmoved.extend(&processed.unmoved);
+            }
         }
     }
 }

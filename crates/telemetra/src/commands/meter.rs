@@ -15,6 +15,7 @@ use crate::{
     process::rss_bytes,
     snapshot::{
         ChatNumbers, CommerceNumbers, Files, Holder, Latest, Numbers, PartitionStatus, Snapshot, State,
+        Unmoved,
     },
 };
 
@@ -23,6 +24,8 @@ use crate::{
 pub struct InputNow {
     /// What is not read, and why.
     pub warnings: Vec<String>,
+    /// What is read and stored and could not be moved away.
+    pub unmoved: Unmoved,
     /// What should be known of what is read.
     pub notices: Vec<String>,
     /// What became of the files.
@@ -72,11 +75,12 @@ impl Meter {
 
     fn show(&mut self, work: &dyn Work, state: State, retrying_since_ms: Option<i64>) {
         let names = work.input_names();
-        let InputNow { warnings, notices, files } = (self.input)();
+        let InputNow { warnings, unmoved, notices, files } = (self.input)();
         self.warn("not read: ", &warnings);
+        self.warn("read and stored, but not moved away; mend this and it will be: ", &unmoved.causes);
         self.warn("", &notices);
         let snapshot = self.snapshot(work.report(), &names, state, files);
-        self.latest.publish(Snapshot { warnings, retrying_since_ms, ..snapshot });
+        self.latest.publish(Snapshot { warnings, unmoved, retrying_since_ms, ..snapshot });
     }
 
     /// Logs each text once, such as what is not read now by file and cause.
@@ -135,6 +139,7 @@ impl Meter {
                 })
                 .collect(),
             warnings: Vec::new(),
+            unmoved: Unmoved::default(),
             closed_early: report.closed_early.clone(),
         }
     }

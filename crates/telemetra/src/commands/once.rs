@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     out::{grouped, plain},
     process,
-    snapshot::{Numbers, Snapshot},
+    snapshot::{Numbers, Snapshot, Unmoved},
     terminal::instant,
 };
 
@@ -51,6 +51,16 @@ impl<'a> OnceReport<'a> {
         }
         for warning in &snapshot.warnings {
             text.push_str(&format!("  not read: {}\n", plain(warning)));
+        }
+        let Unmoved { files, causes } = &snapshot.unmoved;
+        if !causes.is_empty() {
+            text.push_str(&format!(
+                "  not moved away: {} files, read and stored. Mend this, and the next run moves them:\n",
+                grouped(*files)
+            ));
+        }
+        for cause in causes {
+            text.push_str(&format!("    {}\n", plain(cause)));
         }
         text
     }

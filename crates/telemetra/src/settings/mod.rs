@@ -35,7 +35,7 @@ use telemetra_core::{
     limits,
     window::WindowSpec,
 };
-use telemetra_engine::limits::Rules;
+use telemetra_engine::limits::{BATCH_BYTES_MAX, Rules};
 
 pub use fault::{Fault, Faults, Origin};
 pub use layers::Layers;
@@ -47,6 +47,8 @@ pub const DECODER_VERSION: u32 = 1;
 pub const COMMERCE_DECODER_VERSION: u32 = 1;
 /// Shop events in a batch when the user sets no cap: two batches of whole rows are in memory at a time.
 pub const COMMERCE_BATCH_RECORDS: u64 = 50_000;
+/// Bytes of records in a batch of commerce, about: the bytes of each are kept until it is known what becomes of it.
+pub const COMMERCE_BATCH_BYTES: u64 = 16 << 20;
 
 /// All settings, valid.
 #[derive(Clone, Debug)]
@@ -239,6 +241,7 @@ impl Settings {
         Rules {
             records_per_trigger: Some(records),
             meaning: self.commerce_meaning(),
+            batch_bytes_max: COMMERCE_BATCH_BYTES,
             ..self.rules(once, true, started_at_ms)
         }
     }
@@ -257,6 +260,7 @@ impl Settings {
             future_skew_ms: self.chat.future_skew_ms,
             idle_timeout_ms: self.flow.idle_timeout_ms,
             records_per_trigger: self.flow.records_per_trigger,
+            batch_bytes_max: BATCH_BYTES_MAX,
             provisional_rows_max: self.flow.provisional_rows_max,
             replay_records_max: self.flow.replay_records_max,
             read_on: once,

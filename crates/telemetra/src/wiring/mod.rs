@@ -44,7 +44,7 @@ use crate::{
     http::data::PageData,
     quarantine::exporter::{Exporter, Opened},
     settings::{Arrival, FolderOrder, Inputs, Place, Settings},
-    snapshot::Files,
+    snapshot::{Files, Unmoved},
 };
 
 /// Records indexed ahead beyond two batches.
@@ -139,7 +139,8 @@ fn started(work: Box<dyn Work>, reporter: Reporter) -> Started {
             faulty: report.files_faulty,
             drifted: report.files_drifted,
         };
-        InputNow { warnings: report.warnings, notices: report.notices, files }
+        let unmoved = Unmoved { files: report.unmoved.count, causes: report.unmoved.causes };
+        InputNow { warnings: report.warnings, unmoved, notices: report.notices, files }
     };
     Started { work, ahead: Box::new(ahead), input: Box::new(input) }
 }

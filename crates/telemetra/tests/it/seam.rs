@@ -17,7 +17,7 @@ use telemetra_engine::{
     committer::CommitMode,
     error::JobError,
     ids::AttemptId,
-    limits::Rules,
+    limits::{BATCH_BYTES_MAX, Rules},
     sim::{audit::assert_balanced, dice::Dice, sink::MemSink, sums::Sums},
     step::{Job, Stepped},
 };
@@ -72,6 +72,7 @@ impl Seam {
             future_skew_ms: 60_000,
             idle_timeout_ms: i64::MAX / 4,
             records_per_trigger: Some(self.batch_records),
+            batch_bytes_max: BATCH_BYTES_MAX,
             provisional_rows_max: 5_000,
             replay_records_max: 10_000_000,
             read_on: false,

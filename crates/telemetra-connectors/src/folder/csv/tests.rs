@@ -46,7 +46,7 @@ fn naive_record(text: &[u8], bytes_max: usize) -> (usize, usize) {
                         Some(quote) if quote < begin + bytes_max && text.get(quote + 1) == Some(&b'"') => {
                             close = quote + 2;
                         }
-                        Some(quote) if quote < begin + bytes_max => {
+                        Some(quote) if quote < begin + bytes_max && is_proper(text, at, quote) => {
                             at = quote + 1;
                             break;
                         }
@@ -61,6 +61,11 @@ fn naive_record(text: &[u8], bytes_max: usize) -> (usize, usize) {
         at += 1;
     }
     line(None)
+}
+
+/// Whether the field of quotes from `open` to `close` may be one: on one line, or with the end of a field behind it.
+fn is_proper(text: &[u8], open: usize, close: usize) -> bool {
+    !text[open..close].contains(&b'\n') || text.get(close + 1).is_none_or(|byte| b",\r\n".contains(byte))
 }
 
 /// Splits a text that arrives in pieces of the given sizes, which are repeated.
@@ -134,10 +139,28 @@ fn an_unclosed_quote_swallows_one_line() {
 }
 
 #[test]
+fn a_quote_that_a_later_line_closes_as_no_field_may_end_is_unclosed() {
+    check("a,\"b\nc,\"d\"\ne\n", &["1:a,\"b", "2:c,\"d\"", "3:e"]);
+    check("\"a\r\nb\"c\nd\n", &["1:\"a", "2:b\"c", "3:d"]);
+    check("\"a\nb\"\"\"c\nd", &["1:\"a", "2:b\"\"\"c", "3:d"]);
+    // Two stray quotes, and what opens anew on the line that closes.
+    check("\"a\n,\"b\nc,\"d\"", &["1:\"a", "2:,\"b", "3:c,\"d\""]);
+    check("\"a\n,\"b\nc\"\nd", &["1:\"a", "2:,\"b\nc\"", "4:d"]);
+    // Closed as a field ends, at a comma, a line end, the end.
+    check("\"a\nb\",c\nd", &["1:\"a\nb\",c", "3:d"]);
+    check("\"a\nb\"\r\nd", &["1:\"a\nb\"", "3:d"]);
+    check("\"a\nb\"", &["1:\"a\nb\""]);
+    // Text behind a closing quote on the line that opens is a fault of the record alone.
+    check("\"a\nb\",\"c\"d\ne", &["1:\"a\nb\",\"c\"d", "3:e"]);
+    // Behind the cut too.
+    check("0123456789abcdefg,\"y\nx\"z\n", &["1:0123456789abcdef…", "2:x\"z"]);
+}
+
+#[test]
 fn a_record_that_is_too_long_is_cut() {
     check("0123456789abcdef\r\nx\n", &["1:0123456789abcdef", "2:x"]);
     check("0123456789abcdefg\nx\n", &["1:0123456789abcdef…", "2:x"]);
-    check("0123456789abcdefg,\"x\ny\"z\nx\n", &["1:0123456789abcdef…", "3:x"]);
+    check("0123456789abcdefg,\"x\ny\"\nx\n", &["1:0123456789abcdef…", "3:x"]);
     check("0123456789abcde,\"x\ny\"\nx\n", &["1:0123456789abcde,…", "3:x"]);
     // A quote behind the cut that is not closed ends with its line.
     check("0123456789abcdefg,\"y\nx\nz\n", &["1:0123456789abcdef…", "2:x", "3:z"]);
@@ -153,6 +176,8 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
         4 => Just(","),
         2 => Just(",\""),
         2 => Just("\",\""),
+        1 => Just("a\",\n"),
+        1 => Just("\"\na\"a"),
         1 => Just("\r"),
         1 => Just(" "),
         3 => Just("a"),
@@ -190,4 +215,7 @@ fn hostile_quotes_take_linear_time() {
     let bytes_max = 1 << 20;
     // Followed anew from every line this would be some 10^11 bytes.
     assert_eq!(split(&text, bytes_max, &[1 << 18]).len(), 400_000);
+    // The same, but every one of a megabyte is closed where no field may end.
+    let text = [b"x\",\"y\n".repeat(150_000), b"a\"b\n".to_vec()].concat().repeat(3);
+    assert_eq!(split(&text, bytes_max, &[1 << 18]).len(), 450_003);
 }

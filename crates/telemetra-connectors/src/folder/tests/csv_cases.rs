@@ -77,6 +77,24 @@ fn an_unclosed_quote_does_not_swallow_the_file() {
 }
 
 #[test]
+fn a_stray_quote_takes_its_own_line_alone() {
+    let row = |number: usize| match number {
+        10 => format!("{number},\"n,x\n"),
+        4_900 => format!("{number},\"n\",x\n"),
+        _ => format!("{number},n,x\n"),
+    };
+    let text: String = (0..5_000).map(row).collect();
+    let mut bench = Bench::csv();
+    bench.write("f", format!("id,a,b\n{text}"));
+    let seen = bench.all_shown(0);
+    assert_eq!(seen.len(), 5_000);
+    assert!(seen[10].ends_with(" 10,\"n,x") && seen[11].ends_with(" 11,n,x"), "{:?}", &seen[10..12]);
+    assert!(seen[4_900].ends_with(" 4900,\"n\",x"), "{}", seen[4_900]);
+    // A field of several lines with text behind its quote: which of the two is wrong nobody knows.
+    check("id,a\n1,\"x\ny\"z\n2,w\n", &["id,a|2 5..9 1,\"x", "id,a|3 10..13 y\"z", "id,a|4 14..17 2,w"]);
+}
+
+#[test]
 fn a_record_that_is_too_long_is_cut_and_the_next_is_read() {
     let mut bench = Bench::csv();
     let long = "x".repeat(3 * RECORD_BYTES_MAX);

@@ -135,22 +135,55 @@ fn a_file_that_grows_after_it_was_moved_is_named_and_read_on_when_put_back() {
 }
 
 #[test]
-fn what_cannot_be_moved_is_a_warning_and_tried_again() {
+fn a_file_that_grew_where_it_was_moved_is_named_by_the_next_start() {
+    let mut bench = Bench::csv();
+    bench.write("a", "id\n1\n");
+    bench.write("b.gz", gzip("id\n2\n"));
+    bench.write("c", "id\n3\n4\n");
+    assert_eq!(bench.end(), 4);
+    let first = bench.recorded(P0, 4, 4);
+    assert_eq!(all(&mut bench, 0), ["1", "2", "3", "4"]);
+    // A shorter file of the same name is no reason to call the first one grown.
+    bench.write("c", "id\n5\n");
+    assert_eq!(bench.end(), 5);
+    let second = bench.recorded(P0, 5, 5);
+    let recorded = Resume { segments: [first.segments, second.segments].concat(), ..second };
+    assert_eq!(all(&mut bench, 4), ["5"]);
+    bench.append("done/a", "6\n");
+    bench.restart(&[recorded]);
+    bench.poll();
+    let warnings = bench.report().warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("done/a: it grew after"), "{warnings:?}");
+    fs::rename(bench.path("done/a"), bench.path("a")).expect("renamed");
+    assert_eq!(all(&mut bench, 5), ["6"]);
+    bench.poll();
+    assert_eq!((bench.names("done").contains(&"a".to_owned()), bench.report().warnings.len()), (true, 0));
+}
+
+#[test]
+fn what_cannot_be_moved_is_told_apart_from_what_is_not_read_and_tried_again() {
     let mut bench = Bench::csv();
     // The name is taken by a file: no folder can be made.
     bench.options.processed = Some(bench.path("_done"));
     bench.write("_done", "");
     bench.restart(&[]);
     bench.write("a", "id\n1\n");
-    assert_eq!(all(&mut bench, 0), ["1"]);
+    let unmoved = |bench: &Bench| {
+        let report = bench.report();
+        assert_eq!(report.warnings, [""; 0]);
+        (report.unmoved.count, report.unmoved.causes.len(), report.files_moved)
+    };
+    // It is known with the commit: the last one of a run has no poll after it.
+    assert_eq!((all(&mut bench, 0), unmoved(&bench)), (vec!["1".to_owned()], (1, 1, 0)));
     bench.write("b", "id\n2\n");
-    assert_eq!(all(&mut bench, 1), ["2"]);
-    let report = bench.report();
-    assert!(report.warnings.len() == 1 && report.warnings[0].contains("_done: "), "{report:?}");
-    assert_eq!(report.files_moved, 0);
+    assert_eq!((all(&mut bench, 1), unmoved(&bench)), (vec!["2".to_owned()], (2, 1, 0)));
+    let cause = &bench.report().unmoved.causes[0];
+    assert!(cause.contains("_done: ") && cause.contains("exists"), "{cause}");
+    bench.poll();
+    assert_eq!(unmoved(&bench), (2, 1, 0));
     fs::remove_file(bench.path("_done")).expect("removed");
     bench.poll();
-    assert_eq!((bench.names("_done"), bench.report().warnings.len()), (vec!["a".into(), "b".into()], 0));
+    assert_eq!((bench.names("_done"), unmoved(&bench)), (vec!["a".into(), "b".into()], (0, 0, 2)));
 }
 
 #[test]
@@ -160,8 +193,33 @@ fn the_folder_itself_is_no_place_to_move_to() {
     bench.write("a", "id\n1\n");
     assert_eq!(all(&mut bench, 0), ["1"]);
     bench.poll();
-    assert!(bench.report().warnings.iter().any(|warning| warning.contains("it is the folder that is read")));
+    assert!(bench.report().unmoved.causes[0].contains("it is the folder that is read"));
     assert_eq!(fs::read_to_string(bench.path("a")).expect("still there"), "id\n1\n");
+}
+
+#[test]
+fn a_head_alone_is_moved_once_nobody_has_written_to_it_for_minutes() {
+    let mut bench = Bench::csv();
+    bench.options.arrival = Arrival::Settle;
+    bench.restart(&[]);
+    bench.write("a", "id\n");
+    bench.write("b", "");
+    let settle = |bench: &mut Bench| {
+        bench.now_ms += limits::SETTLE_MS;
+        bench.end();
+        bench.now_ms += limits::SETTLE_MS;
+        bench.end()
+    };
+    assert_eq!((settle(&mut bench), bench.report().files_empty), (0, 2));
+    assert_eq!(bench.names("done"), [""; 0]);
+    // Its writer only paused.
+    bench.append("a", "1\n");
+    assert_eq!(settle(&mut bench), 1);
+    assert_eq!(all(&mut bench, 0), ["1"]);
+    assert_eq!(bench.names("done"), ["a"]);
+    bench.now_ms += limits::EMPTY_KEPT_MS;
+    bench.poll();
+    assert_eq!(bench.names("done"), ["a", "b"]);
 }
 
 #[test]

@@ -42,6 +42,18 @@ fn large_files_are_cut_at_points() {
 }
 
 #[test]
+fn the_cap_on_bytes_holds_within_a_compressed_file() {
+    let mut bench = Bench::new();
+    bench.write("a", gzip(&lines(0, 200_000)));
+    assert_eq!(bench.end(), 200_000);
+    // Going to its midst means decoding what is before: the batch ends there, and is one range.
+    let ranges = bench.source.cut(P0, 0, u64::MAX, 1_000_000, 4).expect("cut");
+    assert_eq!((ranges.len(), ranges[0].start), (1, 0));
+    let bytes: usize = bench.read(P0, 0, ranges[0].end).iter().map(|seen| seen.3.len() + 1).sum();
+    assert!((1_000_000..1_000_000 + (256 << 10)).contains(&bytes), "{bytes}");
+}
+
+#[test]
 fn a_line_of_many_megabytes_is_cut_in_bounded_memory() {
     let mut bench = Bench::new();
     let long = "x".repeat(5 << 20);

@@ -140,6 +140,29 @@ fn a_half_read_file_that_was_deleted_is_a_gap_named_by_its_offsets() {
 }
 
 #[test]
+fn a_file_that_cannot_be_moved_is_told_as_read_and_stored() {
+    let folder = Folder::new();
+    let taken = folder.telemetra.path().join("data/processed");
+    fs::write(&taken, "").expect("written");
+    folder.write("a.csv", file(&["a"]));
+    // Once by the run that reads it, at its last commit, and once by one that has nothing else to do.
+    for _ in 0..2 {
+        let said = folder.run(&[], 0);
+        assert!(said.contains("not moved away: 1 files, read and stored."), "{said}");
+        assert!(said.contains("data/processed: File exists"), "{said}");
+        assert!(!said.contains("not read"), "{said}");
+    }
+    let args = ["run", "commerce", "--once", "--arrival", "rename", "--json"];
+    let run = folder.telemetra.run(&args);
+    run.expect_code(0);
+    let report: serde_json::Value = serde_json::from_str(&run.stdout()).expect("a report");
+    assert_eq!((&report["unmoved"]["files"], &report["warnings"]), (&1.into(), &serde_json::json!([])));
+    fs::remove_file(taken).expect("removed");
+    assert!(!folder.run(&[], 0).contains("not moved"));
+    assert_eq!((folder.processed(), folder.events().len()), (vec!["a.csv".into()], 1));
+}
+
+#[test]
 fn an_old_mtime_does_not_matter() {
     let folder = Folder::new();
     folder.write("b.csv", file(&["b"]));
@@ -226,8 +249,10 @@ fn a_huge_record_may_be_cut_inside_a_character() {
 fn an_unclosed_quote_does_not_swallow_the_file() {
     let folder = Folder::new();
     let open = good("x").replace(",n,", ",\"n,");
-    folder.write("a.csv", format!("{}{open}\n{}\n", file(&["a"]), good("b")));
+    let closes = good("c").replace(",n,", ",\"n\",");
+    let text = format!("{}{open}\n{}\n{closes}\n", file(&["a"]), good("b"));
+    folder.write("a.csv", text);
     folder.run(&[], 0);
-    assert_eq!(folder.events(), ["a a.csv:2", "b a.csv:4"]);
+    assert_eq!(folder.events(), ["a a.csv:2", "b a.csv:4", "c a.csv:5"]);
     assert_eq!(folder.rows("SELECT line, codes FROM rejected_events"), ["3 quoting"]);
 }

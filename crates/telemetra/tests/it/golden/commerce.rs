@@ -46,7 +46,9 @@ fn run(store: Store, fixture_name: &str, batch: Option<u64>) -> Shop {
     run.expect_code(0);
     let report: serde_json::Value = serde_json::from_str(&run.stdout()).expect("a report");
     let files_empty = report["files"]["empty"].as_u64().expect("files are counted");
-    assert_eq!(fs::read_dir(&raw).expect("the folder stays").count(), 0, "every file is moved");
+    // A head alone may be all that its writer has written as yet: it stays for some minutes.
+    let (left, files) = (files_empty as usize, files - files_empty as usize);
+    assert_eq!(fs::read_dir(&raw).expect("the folder stays").count(), left, "every other file is moved");
     let processed = telemetra.path().join("data/processed");
     assert_eq!(fs::read_dir(processed).expect("it is made").count(), files);
     telemetra.run(&[vec!["audit".to_owned()], store_args].concat()).expect_code(0);

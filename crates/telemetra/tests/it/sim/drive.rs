@@ -16,7 +16,7 @@ use telemetra_engine::{
     committer::CommitMode,
     error::JobError,
     ids::AttemptId,
-    limits::Rules,
+    limits::{BATCH_BYTES_MAX, Rules},
     sim::{
         audit::assert_balanced,
         dice::Dice,
@@ -57,6 +57,7 @@ pub(super) fn rules() -> Rules {
         future_skew_ms: 60_000,
         idle_timeout_ms: 30_000,
         records_per_trigger: None,
+        batch_bytes_max: BATCH_BYTES_MAX,
         provisional_rows_max: 5_000,
         replay_records_max: 10_000_000,
         read_on: false,

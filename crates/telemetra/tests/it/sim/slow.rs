@@ -92,6 +92,21 @@ fn the_smaller_cap_goes_once_the_store_is_fast_again() {
 }
 
 #[test]
+fn a_cap_on_bytes_bounds_batches_and_the_replay() {
+    let mut sim = Sim::new(&sums(), &[Part::chat(0, seconds(40))]);
+    let record_bytes = sim.source.logs().next().and_then(|log| log.get(0)).expect("a record").len() as u64;
+    sim.rules.batch_bytes_max = 10 * record_bytes;
+    let mut job = sim.job(NOW).expect("it starts");
+    while !matches!(step(&mut job), Stepped::Nothing) {}
+    assert_eq!(sizes(&sim), [(10, 4)]);
+    drop(job);
+    let before = sim.source.counters().opens;
+    let job = sim.job(NOW).expect("it starts again");
+    // Four rounds, each read by two workers.
+    assert_eq!((job.report().replayed, sim.source.counters().opens - before), (40, 8));
+}
+
+#[test]
 fn a_batch_that_cannot_be_smaller_is_tried_again_as_it_is() {
     let sim = Sim::new(&sums(), &[Part::chat(0, seconds(600))]);
     sim.sink.set_records_max(Some(500));
