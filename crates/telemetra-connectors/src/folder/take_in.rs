@@ -6,17 +6,15 @@
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-use telemetra_engine::source::SourceError;
-
 use super::{
     entry::{Content, State},
     format::Format,
     index::{Indexed, Refusal},
-    intake::{Folder, Head, unread},
+    intake::{Folder, Head},
     pass::Section,
     report::Duplicate,
     scan::shown,
-    sequence::{Body, Piece},
+    sequence::{Body, Missing, Piece},
     settle::Waiting,
 };
 
@@ -28,8 +26,8 @@ impl Folder {
         outcome: Result<Indexed, Refusal>,
         now_ms: i64,
         added: &mut Vec<(Option<u32>, Body)>,
-    ) -> Result<bool, SourceError> {
-        let Some(entry) = self.entries.all.get_mut(name) else { return Ok(false) };
+    ) -> bool {
+        let Some(entry) = self.entries.all.get_mut(name) else { return false };
         let waiting = || State::Waiting(Waiting::since(now_ms));
         let indexed = match outcome {
             Ok(indexed) => indexed,
@@ -39,21 +37,21 @@ impl Folder {
                     Refusal::Unreadable(error) => State::Unreadable(error.to_string()),
                     Refusal::Unfit(cause) => State::Refused(cause),
                 };
-                return match self.entries.all[name].state {
-                    State::Refused(_) => self.other_content(name).map(|_| false),
-                    _ => Ok(false),
-                };
+                if let State::Refused(_) = self.entries.all[name].state {
+                    self.other_content(name);
+                }
+                return false;
             }
         };
         if indexed.stamp != entry.stamp {
             (entry.stamp, entry.state) = (indexed.stamp, waiting());
-            return Ok(false);
+            return false;
         }
         let is_frozen = entry.is_frozen;
         let Some(head) = self.heads.get(name).copied() else {
             let state = self.take_new(name, indexed, added);
             self.set(name, state);
-            return Ok(false);
+            return false;
         };
         let known =
             |section: &Section| section.bytes.end == head.end && section.fingerprint == head.fingerprint;
@@ -70,7 +68,7 @@ impl Folder {
         let state =
             if grown && !is_frozen { self.take_grown(name, head, indexed, added) } else { State::Taken };
         self.set(name, state);
-        Ok(false)
+        false
     }
 
     fn set(&mut self, name: &str, state: State) {
@@ -188,28 +186,27 @@ impl Folder {
         }
     }
 
-    /// A known name has other content: a new file if the old was read to its end. Whether it is to be indexed
-    /// once more, as such.
-    fn other_content(&mut self, name: &Arc<str>) -> Result<bool, SourceError> {
+    /// A known name has other content: a new file if the old was read to its end. What was begun and not read to its
+    /// end is missing: the engine stops there, or records the gap and goes on. Whether the file is to be indexed once
+    /// more, as a new one.
+    fn other_content(&mut self, name: &Arc<str>) -> bool {
         let mut is_in_doubt = false;
-        for (partition, sequence) in &self.sequences {
-            for piece in unread(sequence).filter(|piece| piece.body.at == *name && piece.missing.is_none()) {
-                if piece.first < sequence.next {
-                    let (path, first, end, next) =
-                        (shown(&self.path.join(&**name)), piece.first, piece.end(), sequence.next);
-                    return Err(SourceError::Halt(format!(
-                        "{path} has other content, but of its records (offsets {first} to {end} of partition \
-                         {partition}) only those before {next} were read: put the old file back, or remove it and \
-                         start with the gap recorded"
-                    )));
+        for sequence in self.sequences.values_mut() {
+            let (next, pinned) = (sequence.next, sequence.pinned());
+            for piece in &mut sequence.pieces {
+                if piece.end() <= next || piece.body.at != *name || piece.missing.is_some() {
+                    continue;
                 }
-                is_in_doubt = true;
+                // What was handed out whole and is not yet known to be committed: the next poll knows more.
+                match piece.first < pinned && pinned < piece.end() {
+                    true => piece.missing = Some(Missing::Since),
+                    false => is_in_doubt = true,
+                }
             }
         }
-        // Handed out, and not yet known to be committed: the next poll knows more.
         if is_in_doubt || !matches!(self.entries.all[name].state, State::Ready) {
-            return Ok(false);
+            return false;
         }
-        Ok(self.heads.remove(name).is_some())
+        self.heads.remove(name).is_some()
     }
 }
