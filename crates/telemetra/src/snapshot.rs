@@ -59,6 +59,8 @@ pub struct Snapshot {
     pub partitions: Vec<PartitionStatus>,
     /// Files and folders that are not read, and why.
     pub warnings: Vec<String>,
+    /// What should be known of files that are taken in, such as that one was refused as a whole; the newest.
+    pub notices: Vec<String>,
     /// What was closed early at the start, and why; empty when nothing was.
     pub closed_early: String,
 }

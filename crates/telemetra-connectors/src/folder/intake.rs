@@ -77,8 +77,8 @@ pub(crate) struct Folder {
     pub(crate) polled_ms: i64,
     /// Files found to hold no record.
     pub(crate) empty_count: u64,
-    /// Files that were taken in as one record.
-    pub(crate) faulty_count: u64,
+    /// Files that were taken in as one record, and what to do about each.
+    pub(crate) faulty: Newest<String>,
     /// Columns of its files that nobody reads.
     pub(crate) drift: Drift,
     /// Files of which no record will be read again; one that grew counts once more.

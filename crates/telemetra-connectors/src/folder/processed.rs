@@ -67,6 +67,11 @@ impl Processed {
         Processed { path, count: 0, failures: Vec::new(), watched: VecDeque::new() }
     }
 
+    /// The folder, as it can be printed.
+    pub(crate) fn shown(&self) -> String {
+        shown(&self.path)
+    }
+
     /// What a person should know.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
         let grown = self.watched.iter().filter(|watched| watched.has_grown).map(|watched| {

@@ -13,7 +13,7 @@ use super::{
     intake::{Folder, Head},
     pass::Section,
     report::Duplicate,
-    scan::shown,
+    scan::{escaped, shown},
     sequence::{Body, Missing, Piece},
     settle::Waiting,
 };
@@ -93,7 +93,7 @@ impl Folder {
             return self.take_copy(name, content, &indexed);
         }
         self.contents.insert(content);
-        self.faulty_count += u64::from(indexed.fault.is_some());
+        self.note_fault(name, &indexed);
         self.note_drift(name, &indexed);
         let (first_end, end) = (content.0, content.0);
         self.heads.insert(name.clone(), Head { partition: 0, first_end, end, fingerprint: content.1 });
@@ -121,6 +121,21 @@ impl Folder {
         self.share_head(&mut indexed);
         added.push((Some(head.partition), Body::new(name, &indexed, section, Some(head.fingerprint))));
         State::Taken
+    }
+
+    /// Takes note of a file that is one refused record, and of what to do about it.
+    fn note_fault(&mut self, name: &str, indexed: &Indexed) {
+        let Some(code) = &indexed.fault else { return };
+        let folder = &self.path;
+        let file = shown(&folder.join(name));
+        let next = match &self.processed {
+            Some(to) => format!("the whole file goes to {}: mend it there and put it back into", to.shown()),
+            None => "mend it in".into(),
+        };
+        let (code, folder) = (escaped(code), shown(folder));
+        self.faulty.push(format!(
+            "{file}: none of its records were read, it is one refused record ({code}); {next} {folder}"
+        ));
     }
 
     /// Takes note of columns that nobody reads.
@@ -160,6 +175,15 @@ impl Folder {
     pub(crate) fn list_duplicate(&mut self, name: &str, bytes: u64) {
         let file = shown(&self.path.join(name));
         self.duplicates.push(Duplicate { file, bytes });
+    }
+
+    /// The names of files that were read, and those of all copies: they go where the one that was read goes.
+    pub(crate) fn with_copies(&self, mut names: Vec<Arc<str>>) -> Vec<Arc<str>> {
+        if !names.is_empty() {
+            let copies = self.entries.all.iter().filter(|(_, it)| matches!(it.state, State::Duplicate(_)));
+            names.extend(copies.map(|(name, _)| name.clone()));
+        }
+        names
     }
 
     /// Brings the pieces of the file named `old` up to an index pass that found them under the name `at`.

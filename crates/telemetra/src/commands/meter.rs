@@ -76,7 +76,7 @@ impl Meter {
         self.warn("not read: ", &warnings);
         self.warn("", &notices);
         let snapshot = self.snapshot(work.report(), &names, state, files);
-        self.latest.publish(Snapshot { warnings, retrying_since_ms, ..snapshot });
+        self.latest.publish(Snapshot { warnings, notices, retrying_since_ms, ..snapshot });
     }
 
     /// Logs each text once, such as what is not read now by file and cause.
@@ -135,6 +135,7 @@ impl Meter {
                 })
                 .collect(),
             warnings: Vec::new(),
+            notices: Vec::new(),
             closed_early: report.closed_early.clone(),
         }
     }

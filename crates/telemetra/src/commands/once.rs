@@ -52,6 +52,9 @@ impl<'a> OnceReport<'a> {
         for warning in &snapshot.warnings {
             text.push_str(&format!("  not read: {}\n", plain(warning)));
         }
+        for notice in &snapshot.notices {
+            text.push_str(&format!("  {}\n", plain(notice)));
+        }
         text
     }
 }

@@ -82,6 +82,17 @@ fn the_same_file_again_and_copies_under_other_names_or_compressed_are_counted_an
 }
 
 #[test]
+fn copies_that_come_together_are_moved_by_the_run_that_reads_one_and_counted_once() {
+    let folder = Folder::new();
+    folder.write("a.csv", file(&["a", "b"]));
+    folder.write("b.csv", file(&["a", "b"]));
+    let said = folder.run(&[], 0);
+    assert!(said.contains("files 1 read, 1 duplicates"), "{said}");
+    assert_eq!(folder.processed(), ["a.csv", "b.csv"]);
+    assert!(folder.run(&[], 0).contains("files 0 read, 0 duplicates"));
+}
+
+#[test]
 fn the_same_name_with_new_content_is_a_new_file() {
     let folder = Folder::new();
     folder.write("a.csv", file(&["a"]));
