@@ -145,7 +145,7 @@ fn wanted(args: &QuarantineArgs) -> Result<Wanted, Faults> {
     let mut faults = Vec::new();
     let mut instant = |flag: &str, text: &Option<String>| {
         let text = text.as_ref()?;
-        let at = text.parse::<Timestamp>().map(|at| at.as_millisecond());
+        let at = text.parse::<Timestamp>().map(Timestamp::as_millisecond);
         if at.is_err() {
             faults.push(Fault {
                 origin: Origin::Flag(flag.into()),
