@@ -11,7 +11,7 @@ use crate::{
     plan::Plan,
     progress::Progress,
     sink::Gap,
-    source::{Input, PartitionView},
+    source::{PartitionView, Source},
 };
 
 /// Passes the gaps that now lie right at the next offsets: moves `after` beyond them and returns them. Gaps tile
@@ -22,7 +22,7 @@ use crate::{
 pub fn pass_gaps(
     after: &mut Progress,
     plan: &Plan,
-    inputs: &[Input],
+    source: &impl Source,
     skip_gaps: bool,
 ) -> Result<Vec<Gap>, JobError> {
     let mut gaps = Vec::new();
@@ -34,7 +34,7 @@ pub fn pass_gaps(
             }
             let offsets = partition.next..gap.end;
             if !skip_gaps {
-                return Err(JobError::Halted(halt_message(inputs, view.id, &offsets)));
+                return Err(JobError::Halted(halt_message(source, view.id, &offsets)));
             }
             partition.next = gap.end;
             gaps.push(Gap {
@@ -81,14 +81,25 @@ pub fn replay_gaps(progress: &Progress, views: &[PartitionView]) -> Vec<Gap> {
 
 const CAUSE: &str = "no longer held by the source when it was to be replayed";
 
-fn halt_message(inputs: &[Input], id: PartitionId, offsets: &Range<Offset>) -> String {
-    let place = inputs.get(id.input as usize).map_or("", |input| input.place.as_str());
+fn halt_message(source: &impl Source, id: PartitionId, offsets: &Range<Offset>) -> String {
+    let place = source.inputs().get(id.input as usize).map_or("", |input| input.place.as_str());
     format!(
-        "{place}, partition {}: offsets {}..{} ({} records) were not read and are no longer there; restore them, \
+        "{place}, partition {}: offsets {}..{}{} ({} records) were not read and are no longer there; restore them, \
          or go on without them by --on-gap=record, which lists them in the ledger",
         id.partition,
         offsets.start,
         offsets.end,
+        of_files(source, id, offsets),
         offsets.end - offsets.start
     )
+}
+
+/// The files that held the records, the first of them by name; nothing where the source has no files.
+fn of_files(source: &impl Source, id: PartitionId, offsets: &Range<Offset>) -> String {
+    let segments = source.segments(id, offsets.clone());
+    match (segments.first(), segments.len().saturating_sub(1)) {
+        (None, _) => String::new(),
+        (Some(first), 0) => format!(" of {}", first.file.escape_debug()),
+        (Some(first), more) => format!(" of {} and {more} more", first.file.escape_debug()),
+    }
 }

@@ -98,16 +98,16 @@ fn split(
     }
 }
 
-/// Records (offsets) that can be read now, up to the next gap.
+/// Records (offsets) that can be read now.
 fn unread(progress: &Progress, views: &BTreeMap<PartitionId, PartitionView>) -> BTreeMap<PartitionId, u64> {
-    views
-        .values()
-        .map(|view| {
-            let next = progress.partitions[&view.id].next;
-            let gap = view.gaps.iter().map(|gap| gap.start).find(|&start| start >= next);
-            (view.id, gap.unwrap_or(view.end).min(view.end).saturating_sub(next))
-        })
-        .collect()
+    views.values().map(|view| (view.id, unread_of(view, progress.partitions[&view.id].next))).collect()
+}
+
+/// Records from `next` on up to the next gap. That may have begun before: while a batch is in flight the source takes
+/// what it read for unread.
+fn unread_of(view: &PartitionView, next: Offset) -> u64 {
+    let gap = view.gaps.iter().find(|gap| gap.end > next).map(|gap| gap.start);
+    gap.unwrap_or(view.end).min(view.end).saturating_sub(next)
 }
 
 /// One event time for all partitions of a batch; `None` when there is one partition alone, or when nobody has
@@ -225,6 +225,19 @@ mod tests {
         check_share(&[100, 100, 100], 2, 1, &[0, 1, 1]);
         check_share(&[3, 3], 100, 0, &[3, 3]);
         check_share(&[], 100, 0, &[]);
+    }
+
+    #[test]
+    fn nothing_behind_the_beginning_of_a_gap_is_read() {
+        let (id, gaps) = (PartitionId { input: 0, partition: 0 }, vec![20..40, 60..80]);
+        let view = PartitionView { id, end: 100, gaps, is_folder: true, is_file_of_folder: false };
+        let check = |next, expected| assert_eq!(unread_of(&view, next), expected, "from {next}");
+        check(10, 10);
+        check(20, 0);
+        check(30, 0);
+        check(40, 20);
+        check(79, 0);
+        check(80, 20);
     }
 
     #[test]

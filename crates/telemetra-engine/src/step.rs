@@ -192,7 +192,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         let (folds, partials) = lay_over(&mut after, folded, plan, &self.rules);
         check_files(&*self.logic, &self.rules, &self.source, before, &folds)?;
         see_new_files(&*self.logic, &self.source, &mut after, &folds, self.rules.future_skew_ms)?;
-        let gaps = pass_gaps(&mut after, plan, self.source.inputs(), self.rules.skip_gaps)?;
+        let gaps = pass_gaps(&mut after, plan, &self.source, self.rules.skip_gaps)?;
         let holder = advance(before, &mut after, &folds.counted, plan, &self.rules);
         self.report.see_holder(holder, &after);
         if folds.ranges.is_empty() && gaps.is_empty() && after.watermark == before.watermark {

@@ -61,6 +61,8 @@ pub struct Snapshot {
     pub warnings: Vec<String>,
     /// Files that were read and stored, and lie where they were.
     pub unmoved: Unmoved,
+    /// What should be known of files that are taken in, such as that one was refused as a whole; the newest.
+    pub notices: Vec<String>,
     /// What was closed early at the start, and why; empty when nothing was.
     pub closed_early: String,
 }

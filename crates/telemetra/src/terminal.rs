@@ -49,15 +49,16 @@ pub struct StatusLine {
 }
 
 impl StatusLine {
-    /// Follows `latest`: live on a terminal (a progress bar if `once`), else as log lines.
+    /// Follows `latest`, and below it `beside`: live on a terminal (a progress bar if `once`), else as log lines.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn follow(latest: Latest, screen: Screen, once: bool) -> io::Result<Self> {
+    pub fn follow(latest: Latest, beside: Option<Latest>, screen: Screen, once: bool) -> io::Result<Self> {
         let (end, ended) = channel();
         let is_live = io::stderr().is_terminal();
-        let thread = thread::Builder::new().name("terminal".into()).spawn(move || {
-            if is_live { live(&latest, &screen, once, &ended) } else { logged(&latest, &ended) }
+        let thread = thread::Builder::new().name("terminal".into()).spawn(move || match is_live {
+            true => live(&latest, beside.as_ref(), &screen, once, &ended),
+            false => logged(&[Some(latest), beside], &ended),
         })?;
         Ok(Self { end: Some(end), thread: Some(thread) })
     }
@@ -73,7 +74,7 @@ impl Drop for StatusLine {
     }
 }
 
-fn live(latest: &Latest, screen: &Screen, once: bool, ended: &Receiver<()>) {
+fn live(latest: &Latest, beside: Option<&Latest>, screen: &Screen, once: bool, ended: &Receiver<()>) {
     let bar = ProgressBar::with_draw_target(Some(PROGRESS_STEPS), ProgressDrawTarget::stderr());
     let template = if once { "{bar:24} {percent:>3} %  {msg}" } else { "{msg}" };
     bar.set_style(ProgressStyle::with_template(template).expect("the template is constant and valid"));
@@ -86,30 +87,36 @@ fn live(latest: &Latest, screen: &Screen, once: bool, ended: &Receiver<()>) {
             bar.set_position((progress * PROGRESS_STEPS as f64) as u64);
             bar.set_message(progress_line(&snapshot, begun.elapsed(), Timestamp::now().as_millisecond()));
         } else {
-            bar.set_message(status_line(&snapshot, Timestamp::now().as_millisecond()));
+            let shown = [Some(latest), beside].into_iter().flatten();
+            let lines = shown.map(|it| status_line(&it.get(), Timestamp::now().as_millisecond()));
+            bar.set_message(lines.collect::<Vec<_>>().join("\n"));
         }
     }
     screen.set(None);
     bar.finish_and_clear();
 }
 
-fn logged(latest: &Latest, ended: &Receiver<()>) {
+fn logged(shown: &[Option<Latest>], ended: &Receiver<()>) {
     while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(LOG_EVERY) {
-        let snapshot = latest.get();
-        // The run itself says what is away, and less often.
-        if matches!(snapshot.state, State::Retrying(_)) {
-            continue;
-        }
-        match &snapshot.numbers {
-            Numbers::Chat(chat) => log_chat(&snapshot, chat),
-            Numbers::Commerce(shop) => log_commerce(&snapshot, shop),
-        }
+        shown.iter().flatten().for_each(|latest| log_one(&latest.get()));
+    }
+}
+
+fn log_one(snapshot: &Snapshot) {
+    // The run itself says what is away, and less often.
+    if matches!(snapshot.state, State::Retrying(_)) {
+        return;
+    }
+    match &snapshot.numbers {
+        Numbers::Chat(chat) => log_chat(snapshot, chat),
+        Numbers::Commerce(shop) => log_commerce(snapshot, shop),
     }
 }
 
 fn log_chat(snapshot: &Snapshot, chat: &ChatNumbers) {
     let holder = chat.holder.as_ref();
     tracing::info!(
+        job = snapshot.job,
         state = state_word(&snapshot.state),
         batches = snapshot.batches,
         events_per_second = snapshot.events_per_second.round(),
@@ -127,6 +134,7 @@ fn log_chat(snapshot: &Snapshot, chat: &ChatNumbers) {
 
 fn log_commerce(snapshot: &Snapshot, shop: &CommerceNumbers) {
     tracing::info!(
+        job = snapshot.job,
         state = state_word(&snapshot.state),
         batches = snapshot.batches,
         events_per_second = snapshot.events_per_second.round(),

@@ -77,8 +77,8 @@ pub(crate) struct Folder {
     pub(crate) polled_ms: i64,
     /// Files found to hold no record.
     pub(crate) empty_count: u64,
-    /// Files that were taken in as one record.
-    pub(crate) faulty_count: u64,
+    /// Files that were taken in as one record, and what to do about each.
+    pub(crate) faulty: Newest<String>,
     /// Columns of its files that nobody reads.
     pub(crate) drift: Drift,
     /// Files of which no record will be read again; one that grew counts once more.
@@ -91,7 +91,7 @@ impl Folder {
     /// Looks for files and takes in what may be read.
     ///
     /// # Errors
-    /// `Retry` if the folder is away, `Halt` if a file in the midst of being read has other content.
+    /// `Retry` if the folder is away.
     pub(crate) fn poll(&mut self, now_ms: i64) -> Result<(), SourceError> {
         let failed = self
             .sequences
@@ -107,7 +107,7 @@ impl Folder {
         self.follow_renames(&lost);
         self.release(&lost, &suspects);
         // A file whose old content was read to its end is indexed twice: as grown, then as new.
-        while self.index_ahead(now_ms)? {}
+        while self.index_ahead(now_ms) {}
         self.put_away_all(now_ms);
         Ok(())
     }
@@ -181,15 +181,20 @@ impl Folder {
     }
 
     /// Indexes files in the order of their names as far ahead as is needed. Whether it must be called again.
-    fn index_ahead(&mut self, now_ms: i64) -> Result<bool, SourceError> {
+    fn index_ahead(&mut self, now_ms: i64) -> bool {
         let budget = self.budget();
         let last = self.sequences[&0].pieces.last().map(|piece| piece.body.file.clone());
-        let is_needed = |name: &Arc<str>| budget.records > 0 || last.as_ref().is_some_and(|last| name < last);
+        // However much is ahead: what was begun and touched is not read on before it is known again.
+        let is_begun =
+            |name: &Arc<str>| self.sequences.values().filter_map(begun).any(|it| it.body.at == *name);
+        let is_needed = |name: &Arc<str>| {
+            budget.records > 0 || last.as_ref().is_some_and(|last| name < last) || is_begun(name)
+        };
         let ready =
             self.entries.all.iter().filter(|(name, entry)| entry.state == State::Ready && is_needed(name));
         let jobs: Vec<_> = ready.map(|(name, _)| self.job(name)).collect();
         if jobs.is_empty() {
-            return Ok(false);
+            return false;
         }
         // What precedes files already in the sequence by name is taken in however much there is.
         let budget = if budget.records > 0 { budget } else { Budget { records: u64::MAX, bytes: u64::MAX } };
@@ -198,12 +203,12 @@ impl Folder {
         let mut added = Vec::new();
         let mut again = false;
         for (job, outcome) in jobs.iter().zip(outcomes) {
-            again |= self.take_in(&job.name, outcome, now_ms, &mut added)?;
+            again |= self.take_in(&job.name, outcome, now_ms, &mut added);
         }
         let is_cut_short = outcomes_len < jobs.len();
         self.append(added);
         // Copies use up a pass without adding records: a poll must not end as if nothing were left.
-        Ok(again || (is_cut_short && self.budget().records > 0))
+        again || (is_cut_short && self.budget().records > 0)
     }
 
     /// A file with the ends of its known pieces as boundaries.
@@ -267,9 +272,8 @@ impl Folder {
             let entry = self.entries.all.get(&piece.body.at);
             piece.missing.is_none() && entry.is_none_or(|entry| entry.stamp != piece.body.stamp)
         };
-        let across = sequence.holding(&(pinned..pinned.saturating_add(1))).first();
-        match across {
-            Some(piece) if piece.first < pinned && is_touched(piece) => pinned,
+        match begun(sequence) {
+            Some(piece) if is_touched(piece) => pinned,
             _ => sequence.end(),
         }
     }
@@ -278,6 +282,12 @@ impl Folder {
     pub(crate) fn drop_emptied(&mut self) {
         self.sequences.retain(|&partition, sequence| partition == 0 || !sequence.pieces.is_empty());
     }
+}
+
+/// The piece of which a part was handed out, and not all.
+fn begun(sequence: &Sequence) -> Option<&Piece> {
+    let pinned = sequence.pinned();
+    sequence.holding(&(pinned..pinned.saturating_add(1))).first().filter(|piece| piece.first < pinned)
 }
 
 /// The pieces of which something is not committed.

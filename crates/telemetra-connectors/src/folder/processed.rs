@@ -75,6 +75,11 @@ impl Processed {
         Processed { path, count: 0, unmoved: Unmoved::default(), watched: VecDeque::new() }
     }
 
+    /// The folder, as it can be printed.
+    pub(crate) fn shown(&self) -> String {
+        shown(&self.path)
+    }
+
     /// Files of which a part is not read, since it came after they were moved.
     pub(crate) fn grown(&self) -> impl Iterator<Item = String> {
         self.watched.iter().filter(|watched| watched.has_grown).map(|watched| {

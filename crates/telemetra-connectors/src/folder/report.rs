@@ -31,7 +31,8 @@ pub struct Report {
     pub files_faulty: u64,
     /// Files with columns that nobody reads, since the start.
     pub files_drifted: u64,
-    /// What a person should know of files that are read: columns that nobody reads.
+    /// What a person should know of files that are taken in: columns that nobody reads, and faults of whole files
+    /// with what to do about them.
     pub notices: Vec<String>,
     /// Files read to their end since the start; one that grew and was read on counts once more.
     pub files_read: u64,

@@ -144,7 +144,7 @@ impl FolderSource {
             processed: processed.clone().map(Processed::new),
             polled_ms: 0,
             empty_count: 0,
-            faulty_count: 0,
+            faulty: Newest::default(),
             drift: Drift::default(),
             read_count: 0,
             indexed_bytes: reporter.indexed_bytes.clone(),
@@ -218,7 +218,8 @@ impl FolderSource {
             report.duplicates.extend(folder.duplicates.kept.iter().cloned());
             report.duplicates_count += folder.duplicates.count;
             report.files_empty += folder.empty_count;
-            report.files_faulty += folder.faulty_count;
+            report.files_faulty += folder.faulty.count;
+            report.notices.extend(folder.faulty.kept.iter().cloned());
             report.files_drifted += folder.drift.count;
             report.notices.extend(folder.drift.notices.iter().cloned());
             report.files_read += folder.read_count;
@@ -326,7 +327,7 @@ impl Source for FolderSource {
             let read = names.len() as u64;
             folder.read_count += read;
             folder.drop_emptied();
-            folder.put_away(&names);
+            folder.put_away(&folder.with_copies(names));
             // The last commit of a run has no poll after it.
             let mut report = self.reporter.report.lock().unwrap_or_else(PoisonError::into_inner);
             report.files_read += read;

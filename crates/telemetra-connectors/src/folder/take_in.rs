@@ -6,17 +6,15 @@
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-use telemetra_engine::source::SourceError;
-
 use super::{
     entry::{Content, State},
     format::Format,
     index::{Indexed, Refusal},
-    intake::{Folder, Head, unread},
+    intake::{Folder, Head},
     pass::Section,
     report::Duplicate,
-    scan::shown,
-    sequence::{Body, Piece},
+    scan::{escaped, shown},
+    sequence::{Body, Missing, Piece},
     settle::Waiting,
 };
 
@@ -28,8 +26,8 @@ impl Folder {
         outcome: Result<Indexed, Refusal>,
         now_ms: i64,
         added: &mut Vec<(Option<u32>, Body)>,
-    ) -> Result<bool, SourceError> {
-        let Some(entry) = self.entries.all.get_mut(name) else { return Ok(false) };
+    ) -> bool {
+        let Some(entry) = self.entries.all.get_mut(name) else { return false };
         let waiting = || State::Waiting(Waiting::since(now_ms));
         let indexed = match outcome {
             Ok(indexed) => indexed,
@@ -39,21 +37,21 @@ impl Folder {
                     Refusal::Unreadable(error) => State::Unreadable(error.to_string()),
                     Refusal::Unfit(cause) => State::Refused(cause),
                 };
-                return match self.entries.all[name].state {
-                    State::Refused(_) => self.other_content(name).map(|_| false),
-                    _ => Ok(false),
-                };
+                if let State::Refused(_) = self.entries.all[name].state {
+                    self.other_content(name);
+                }
+                return false;
             }
         };
         if indexed.stamp != entry.stamp {
             (entry.stamp, entry.state) = (indexed.stamp, waiting());
-            return Ok(false);
+            return false;
         }
         let is_frozen = entry.is_frozen;
         let Some(head) = self.heads.get(name).copied() else {
             let state = self.take_new(name, indexed, added);
             self.set(name, state);
-            return Ok(false);
+            return false;
         };
         let known =
             |section: &Section| section.bytes.end == head.end && section.fingerprint == head.fingerprint;
@@ -70,7 +68,7 @@ impl Folder {
         let state =
             if grown && !is_frozen { self.take_grown(name, head, indexed, added) } else { State::Taken };
         self.set(name, state);
-        Ok(false)
+        false
     }
 
     fn set(&mut self, name: &str, state: State) {
@@ -95,7 +93,7 @@ impl Folder {
             return self.take_copy(name, content, &indexed);
         }
         self.contents.insert(content);
-        self.faulty_count += u64::from(indexed.fault.is_some());
+        self.note_fault(name, &indexed);
         self.note_drift(name, &indexed);
         let (first_end, end) = (content.0, content.0);
         self.heads.insert(name.clone(), Head { partition: 0, first_end, end, fingerprint: content.1 });
@@ -123,6 +121,21 @@ impl Folder {
         self.share_head(&mut indexed);
         added.push((Some(head.partition), Body::new(name, &indexed, section, Some(head.fingerprint))));
         State::Taken
+    }
+
+    /// Takes note of a file that is one refused record, and of what to do about it.
+    fn note_fault(&mut self, name: &str, indexed: &Indexed) {
+        let Some(code) = &indexed.fault else { return };
+        let folder = &self.path;
+        let file = shown(&folder.join(name));
+        let next = match &self.processed {
+            Some(to) => format!("the whole file goes to {}: mend it there and put it back into", to.shown()),
+            None => "mend it in".into(),
+        };
+        let (code, folder) = (escaped(code), shown(folder));
+        self.faulty.push(format!(
+            "{file}: none of its records were read, it is one refused record ({code}); {next} {folder}"
+        ));
     }
 
     /// Takes note of columns that nobody reads.
@@ -164,6 +177,15 @@ impl Folder {
         self.duplicates.push(Duplicate { file, bytes });
     }
 
+    /// The names of files that were read, and those of all copies: they go where the one that was read goes.
+    pub(crate) fn with_copies(&self, mut names: Vec<Arc<str>>) -> Vec<Arc<str>> {
+        if !names.is_empty() {
+            let copies = self.entries.all.iter().filter(|(_, it)| matches!(it.state, State::Duplicate(_)));
+            names.extend(copies.map(|(name, _)| name.clone()));
+        }
+        names
+    }
+
     /// Brings the pieces of the file named `old` up to an index pass that found them under the name `at`.
     fn refresh(&mut self, old: &str, at: &Arc<str>, indexed: &Indexed) {
         let pieces = self.sequences.values_mut().flat_map(|sequence| &mut sequence.pieces);
@@ -188,28 +210,27 @@ impl Folder {
         }
     }
 
-    /// A known name has other content: a new file if the old was read to its end. Whether it is to be indexed
-    /// once more, as such.
-    fn other_content(&mut self, name: &Arc<str>) -> Result<bool, SourceError> {
+    /// A known name has other content: a new file if the old was read to its end. What was begun and not read to its
+    /// end is missing: the engine stops there, or records the gap and goes on. Whether the file is to be indexed once
+    /// more, as a new one.
+    fn other_content(&mut self, name: &Arc<str>) -> bool {
         let mut is_in_doubt = false;
-        for (partition, sequence) in &self.sequences {
-            for piece in unread(sequence).filter(|piece| piece.body.at == *name && piece.missing.is_none()) {
-                if piece.first < sequence.next {
-                    let (path, first, end, next) =
-                        (shown(&self.path.join(&**name)), piece.first, piece.end(), sequence.next);
-                    return Err(SourceError::Halt(format!(
-                        "{path} has other content, but of its records (offsets {first} to {end} of partition \
-                         {partition}) only those before {next} were read: put the old file back, or remove it and \
-                         start with the gap recorded"
-                    )));
+        for sequence in self.sequences.values_mut() {
+            let (next, pinned) = (sequence.next, sequence.pinned());
+            for piece in &mut sequence.pieces {
+                if piece.end() <= next || piece.body.at != *name || piece.missing.is_some() {
+                    continue;
                 }
-                is_in_doubt = true;
+                // What was handed out whole and is not yet known to be committed: the next poll knows more.
+                match piece.first < pinned && pinned < piece.end() {
+                    true => piece.missing = Some(Missing::Since),
+                    false => is_in_doubt = true,
+                }
             }
         }
-        // Handed out, and not yet known to be committed: the next poll knows more.
         if is_in_doubt || !matches!(self.entries.all[name].state, State::Ready) {
-            return Ok(false);
+            return false;
         }
-        Ok(self.heads.remove(name).is_some())
+        self.heads.remove(name).is_some()
     }
 }

@@ -80,7 +80,7 @@ impl Meter {
         self.warn("read and stored, but not moved away; mend this and it will be: ", &unmoved.causes);
         self.warn("", &notices);
         let snapshot = self.snapshot(work.report(), &names, state, files);
-        self.latest.publish(Snapshot { warnings, unmoved, retrying_since_ms, ..snapshot });
+        self.latest.publish(Snapshot { warnings, unmoved, notices, retrying_since_ms, ..snapshot });
     }
 
     /// Logs each text once, such as what is not read now by file and cause.
@@ -140,6 +140,7 @@ impl Meter {
                 .collect(),
             warnings: Vec::new(),
             unmoved: Unmoved::default(),
+            notices: Vec::new(),
             closed_early: report.closed_early.clone(),
         }
     }

@@ -62,6 +62,9 @@ impl<'a> OnceReport<'a> {
         for cause in causes {
             text.push_str(&format!("    {}\n", plain(cause)));
         }
+        for notice in &snapshot.notices {
+            text.push_str(&format!("  {}\n", plain(notice)));
+        }
         text
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     exit::Exit,
     out::{self, grouped, plain, table},
     quarantine::candidates,
-    settings::Settings,
+    settings::{Fault, Faults, Origin, Settings},
     terminal::instant,
     wiring,
 };
@@ -24,10 +24,13 @@ const REPLAY_RECORDS: usize = 5_000;
 /// `quarantine list`.
 ///
 /// # Errors
-/// When the store cannot be read, or an instant is none.
+/// When the store cannot be read.
 pub fn list(settings: &Settings, args: &QuarantineArgs) -> anyhow::Result<Exit> {
     let job = settings.job_or("commerce");
-    let mut wanted = wanted(args)?;
+    let mut wanted = match wanted(args) {
+        Ok(wanted) => wanted,
+        Err(faults) => return Ok(refuse(&faults)),
+    };
     let (mut reader, _) = wiring::open_quarantine(settings)?;
     let mut left = args.limit.unwrap_or(LIST_LIMIT);
     let mut shown = Vec::new();
@@ -48,7 +51,8 @@ pub fn list(settings: &Settings, args: &QuarantineArgs) -> anyhow::Result<Exit> 
         let found = shown.len();
         out::line(&table(&[vec![heading], shown].concat()));
         let rest = if left == 0 { "; --limit shows more" } else { "" };
-        out::line(&format!("{} records{rest}", grouped(found as u64)));
+        let records = if found == 1 { "record" } else { "records" };
+        out::line(&format!("{} {records}{rest}", grouped(found as u64)));
     }
     Ok(Exit::Done)
 }
@@ -56,10 +60,13 @@ pub fn list(settings: &Settings, args: &QuarantineArgs) -> anyhow::Result<Exit> 
 /// `quarantine replay`.
 ///
 /// # Errors
-/// When the store cannot be read or written, or an instant is none. What became a row by then stays one.
+/// When the store cannot be read or written. What became a row by then stays one.
 pub fn replay(settings: &Settings, args: &QuarantineArgs) -> anyhow::Result<Exit> {
     let job = settings.job_or("commerce");
-    let mut wanted = Wanted { pending_only: true, ..wanted(args)? };
+    let mut wanted = match wanted(args) {
+        Ok(wanted) => Wanted { pending_only: true, ..wanted },
+        Err(faults) => return Ok(refuse(&faults)),
+    };
     let (mut reader, mut quarantine) = wiring::open_quarantine(settings)?;
     if let [status] = &reader.jobs(Some(&job))?[..]
         && status.meaning != settings.commerce_meaning()
@@ -143,23 +150,30 @@ impl Outcome {
     }
 }
 
-fn wanted(args: &QuarantineArgs) -> anyhow::Result<Wanted> {
-    let instant = |flag: &str, text: &Option<String>| {
-        let Some(text) = text else { return Ok(None) };
-        match text.parse::<Timestamp>() {
-            Ok(at) => Ok(Some(at.as_millisecond())),
-            Err(_) => {
-                anyhow::bail!("{flag}: `{}` is not an instant, write 2025-01-01T00:00:00Z", plain(text))
-            }
+fn wanted(args: &QuarantineArgs) -> Result<Wanted, Faults> {
+    let mut faults = Vec::new();
+    let mut instant = |flag: &str, text: &Option<String>| {
+        let text = text.as_ref()?;
+        let at = text.parse::<Timestamp>().map(Timestamp::as_millisecond);
+        if at.is_err() {
+            faults.push(Fault {
+                origin: Origin::Flag(flag.into()),
+                what: format!("`{}` is not an instant", plain(text)),
+                next: "write 2025-01-01T00:00:00Z".into(),
+            });
         }
+        at.ok()
     };
-    Ok(Wanted {
-        code: args.code.clone(),
-        file: args.file.clone(),
-        from_ms: instant("--from", &args.from)?,
-        to_ms: instant("--to", &args.to)?,
-        ..Wanted::default()
-    })
+    let (from_ms, to_ms) = (instant("from", &args.from), instant("to", &args.to));
+    if !faults.is_empty() {
+        return Err(Faults(faults));
+    }
+    Ok(Wanted { code: args.code.clone(), file: args.file.clone(), from_ms, to_ms, ..Wanted::default() })
+}
+
+fn refuse(faults: &Faults) -> Exit {
+    out::note(&format!("error: {faults}"));
+    Exit::Settings
 }
 
 fn row(record: &Rejected) -> Vec<String> {

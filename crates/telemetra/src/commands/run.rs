@@ -133,11 +133,12 @@ pub fn run(
     latest.publish(begun(settings, options.pipeline));
     out::note(&format!("store {} (from {})", settings.store, settings.store.origin));
     settings.notes.iter().for_each(|note| out::note(note));
+    let beside = page.as_ref().and_then(|page| page.beside.clone());
     // Before anything else, so that a long replay and a halt at the start show on the page too.
     let page = page.map(|page| serve(settings, page, &latest)).transpose()?;
     let begun_at = Instant::now();
     let ending = {
-        let _line = StatusLine::follow(latest.clone(), screen.clone(), options.once)?;
+        let _line = StatusLine::follow(latest.clone(), beside, screen.clone(), options.once)?;
         follow(settings, options, stop, &latest)
     };
     at_end();

@@ -17,6 +17,7 @@ use std::{
 use anyhow::Context;
 use serde_json::json;
 use telemetra_connectors::Rejected;
+use telemetra_core::limits::RECORD_BYTES_MAX;
 
 /// Most bytes of a file's name in the name of its export.
 const STEM_BYTES_MAX: usize = 150;
@@ -82,6 +83,13 @@ fn stem(name: &str) -> String {
     if seen.is_empty() { "records".into() } else { seen.into() }
 }
 
+/// Whether the store holds only the beginning of what was refused.
+fn is_truncated(record: &Rejected) -> bool {
+    let is_whole_file = record.file.is_some() && record.head.is_none();
+    let is_too_long = record.codes.split('|').any(|code| code == "record_too_long");
+    record.raw.len() >= RECORD_BYTES_MAX && (is_whole_file || is_too_long)
+}
+
 /// An export being written, and its reasons.
 struct Pair {
     base: String,
@@ -120,6 +128,9 @@ impl Pair {
                 "topic": record.topic, "partition": record.partition, "offset": record.offset,
             }),
         };
+        if is_truncated(record) {
+            reason["truncated"] = true.into();
+        }
         if let (Some(reason), Some(place)) = (reason.as_object_mut(), place.as_object()) {
             reason.extend(place.clone());
         }
@@ -231,6 +242,19 @@ pub(super) mod tests {
         let reason = text(names[1].as_str()).lines().next().expect("a line").to_owned();
         let expected = r#"{"batch":7,"byte_from":10,"byte_to":20,"codes":["price_range"],"file":"day 0.csv.gz","line":2}"#;
         assert_eq!(reason, expected);
+    }
+
+    #[test]
+    fn what_is_only_a_beginning_is_marked() {
+        let check = |head, codes: &str, length: usize, expected| {
+            let mut record = rejected(0, 0, head, &"x".repeat(length));
+            record.codes = codes.into();
+            assert_eq!(is_truncated(&record), expected, "{codes}, {length} bytes");
+        };
+        check(None, "header_missing:price", RECORD_BYTES_MAX, true);
+        check(None, "header_missing:price", RECORD_BYTES_MAX - 1, false);
+        check(Some("h"), "record_too_long", RECORD_BYTES_MAX, true);
+        check(Some("h"), "price_range", RECORD_BYTES_MAX, false);
     }
 
     #[test]

@@ -77,6 +77,9 @@ fn the_report_tells_known_empty_and_faulty_files() {
     let shown = run.expect_code(0);
     assert!(shown.contains("6,001 records read"), "{shown}");
     assert!(shown.contains("files 5 read, 1 duplicates, 1 without a record, 1 faulty"), "{shown}");
+    let named = "x-faulty.csv: none of its records were read, it is one refused record (header_missing:";
+    assert!(shown.contains(named) && shown.contains("put it back into data/raw"), "{shown}");
+    assert_eq!(run.stderr().matches(named).count(), 1, "{}", run.stderr());
     assert!(!shown.contains("watermark") && !shown.contains("window"), "{shown}");
     let status = telemetra.run(&words("status")).expect_code(0);
     assert!(status.contains("job commerce: not running") && status.contains("quarantined"), "{status}");

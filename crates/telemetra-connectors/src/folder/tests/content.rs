@@ -81,12 +81,38 @@ fn other_content_under_a_known_name() {
     // It was not: what was unread would be lost.
     assert_eq!(bench.step(2, 1, 2), ["3"]);
     bench.write("a", "7\n8\n9\n0\n");
-    let error = bench.try_poll().expect_err("must halt");
-    assert!(matches!(error, SourceError::Halt(_)));
-    assert!(error.to_string().contains("offsets 2 to 6"), "{error}");
-    assert!(bench.try_poll().is_err(), "and stays halted");
+    assert_eq!(bench.poll()[0].gaps, [3..6]);
+    assert_eq!(bench.poll()[0].gaps, [3..6], "and stays so");
     bench.write("a", "3\n4\n5\n6\n");
     assert_eq!(bench.texts(3), ["4", "5", "6"]);
+}
+
+#[test]
+fn other_content_is_read_behind_the_gap_that_it_made() {
+    let mut bench = Bench::new();
+    bench.write("a", "1\n2\n3\n");
+    assert_eq!(bench.step(0, 1, 1), ["1"]);
+    // The next record is handed out, and whether it was committed is not known yet.
+    assert_eq!(bench.source.cut(P0, 1, 1, u64::MAX, 1).expect("cut"), [1..2]);
+    bench.write("a", "7\n8\n");
+    assert_eq!(bench.poll()[0].gaps, [1..3]);
+    bench.source.committed(P0, 2, 2);
+    assert_eq!(bench.poll()[0].gaps, [2..3]);
+    bench.source.committed(P0, 3, 3);
+    assert_eq!(bench.texts(3), ["7", "8"]);
+}
+
+#[test]
+fn what_was_begun_and_touched_is_judged_however_much_is_ahead() {
+    let mut bench = Bench::new();
+    bench.options.ahead_records = 1;
+    bench.restart(&[]);
+    bench.write("a", "1\n2\n3\n");
+    assert_eq!(bench.step(0, 1, 1), ["1"]);
+    bench.append("a", "4\n");
+    assert_eq!(bench.texts(1), ["2", "3", "4"]);
+    bench.write("a", "7\n8\n");
+    assert_eq!(bench.poll()[0].gaps, [1..3]);
 }
 
 #[test]

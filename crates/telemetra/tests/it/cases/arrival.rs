@@ -82,6 +82,17 @@ fn the_same_file_again_and_copies_under_other_names_or_compressed_are_counted_an
 }
 
 #[test]
+fn copies_that_come_together_are_moved_by_the_run_that_reads_one_and_counted_once() {
+    let folder = Folder::new();
+    folder.write("a.csv", file(&["a", "b"]));
+    folder.write("b.csv", file(&["a", "b"]));
+    let said = folder.run(&[], 0);
+    assert!(said.contains("files 1 read, 1 duplicates"), "{said}");
+    assert_eq!(folder.processed(), ["a.csv", "b.csv"]);
+    assert!(folder.run(&[], 0).contains("files 0 read, 0 duplicates"));
+}
+
+#[test]
 fn the_same_name_with_new_content_is_a_new_file() {
     let folder = Folder::new();
     folder.write("a.csv", file(&["a"]));
@@ -137,6 +148,55 @@ fn a_half_read_file_that_was_deleted_is_a_gap_named_by_its_offsets() {
     assert!(said.contains("0 records read"), "{said}");
     let gap = folder.rows("SELECT from_offset, to_offset FROM telemetra_gap");
     assert_eq!(gap, [format!("{read} 20000")]);
+}
+
+/// A run that stays or goes `--once`, in the midst of reading a file that `strike` then does something to. What it
+/// says until it halts.
+fn struck_in_mid_read(once: &[&str], strike: impl FnOnce(&Folder)) -> (Folder, String) {
+    let folder = Folder::new();
+    let ids: Vec<String> = (0..20_000).map(|number| number.to_string()).collect();
+    folder.write("a.csv", file(&ids.iter().map(String::as_str).collect::<Vec<_>>()));
+    let args = ["run", "commerce", "--arrival", "rename", "--max-records-per-trigger", "1"];
+    let instance = Instance::of(folder.telemetra.command(&[&args, once].concat()));
+    instance.expect("the job is taken over");
+    eventually("some of it was read", || {
+        let read =
+            folder.telemetra.open_store().query_row("SELECT COUNT(*) FROM user_events", [], |row| row.get(0));
+        (read.unwrap_or(0) > 2).then_some(())
+    });
+    strike(&folder);
+    let said = instance.expect("halted: ");
+    assert_eq!(instance.wait().code(), Some(HALTED));
+    (folder, said)
+}
+
+#[test]
+fn a_file_deleted_in_mid_read_halts_the_run_with_the_offsets_it_did_not_read() {
+    for once in [&[][..], &["--once"]] {
+        let (folder, said) = struck_in_mid_read(once, |folder| {
+            fs::remove_file(folder.path("a.csv")).expect("it is there");
+        });
+        let read = folder.rows("SELECT COUNT(*) FROM user_events").remove(0);
+        let lost = format!("partition 0: offsets {read}..20000 of a.csv (");
+        assert!(said.contains(&lost) && said.contains("--on-gap=record"), "{said}");
+        let said = folder.run(&[("TELEMETRA_ON_GAP", "record")], 0);
+        assert!(said.contains("0 records read"), "{said}");
+    }
+}
+
+#[test]
+fn a_file_replaced_in_mid_read_halts_the_run_and_names_the_way_on() {
+    for once in [&[][..], &["--once"]] {
+        let (folder, said) = struck_in_mid_read(once, |folder| {
+            folder.write("b.tmp", file(&["other"]));
+            fs::rename(folder.path("b.tmp"), folder.path("a.csv")).expect("renamed");
+        });
+        let read = folder.rows("SELECT COUNT(*) FROM user_events").remove(0);
+        let lost = format!("partition 0: offsets {read}..20000 of a.csv (");
+        assert!(said.contains(&lost) && said.contains("--on-gap=record"), "{said}");
+        folder.run(&[("TELEMETRA_ON_GAP", "record")], 0);
+        assert_eq!(folder.rows("SELECT COUNT(*) FROM user_events WHERE event_id = 'other'"), ["1"]);
+    }
 }
 
 #[test]

@@ -270,3 +270,16 @@ fn an_empty_file_and_a_head_alone_are_no_fault() {
         assert!(ran.said.contains("1 without a record, 0 faulty"), "{text:?}: {}", ran.said);
     }
 }
+
+#[test]
+fn a_list_counts_one_record_and_an_instant_that_is_none_is_a_wrong_setting() {
+    let folder = Folder::new();
+    folder.write("a.csv", file(&["a"]) + &good("b").replace("1.00", "none") + "\n");
+    folder.run(&[], 0);
+    let list = |more: &[&str]| folder.telemetra.run(&[&["quarantine", "list"], more].concat());
+    let said = list(&[]).expect_code(0);
+    assert!(said.contains("\n1 record\n"), "{said}");
+    assert!(list(&["--code", "nonsense"]).expect_code(0).contains("0 records"));
+    let said = list(&["--from", "yesterday"]).expect_code(2);
+    assert!(said.contains("flag --from: `yesterday` is not an instant"), "{said}");
+}
