@@ -112,7 +112,8 @@ pub fn fold_split<L: Logic>(
         fold.enter(&chunk);
         for span in &chunk.records {
             let range = span.start as usize..span.end as usize;
-            let record = Record { text: text.map(|text| &text[range]), ..chunk.record(span) };
+            // A record that was cut short may end inside a character.
+            let record = Record { text: text.and_then(|text| text.get(range)), ..chunk.record(span) };
             if fold.skips(span.offset) {
                 continue;
             }

@@ -37,6 +37,8 @@ pub struct Report {
     pub window_misses: i64,
     /// What was closed early at the start: cause, offsets, rows. Empty when nothing was.
     pub closed_early: String,
+    /// Whether the job goes on with settings that mean something else than those of its last batch.
+    pub has_new_meaning: bool,
     /// Rows that became final.
     pub final_rows: u64,
     /// Provisional rows written.

@@ -83,6 +83,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         self.adopt_views(&views);
         let gaps = replay_gaps(&self.known, &views);
         let has_changed = recovered.meaning.as_deref().is_some_and(|meaning| meaning != self.rules.meaning);
+        self.report.has_new_meaning = has_changed;
         if has_changed && has_open(recovered) && !self.rules.accept_changed_meaning {
             return Err(JobError::Halted(changed_meaning_message(recovered)));
         }

@@ -14,6 +14,8 @@ pub struct JobStatus {
     pub job: String,
     /// Its pipeline.
     pub pipeline: String,
+    /// Hash (hex) of the settings under which its records were judged last.
+    pub meaning: String,
     /// Why it stopped; `None` while it runs or after it ended well.
     pub halt_cause: Option<String>,
     /// Its latest instance's fencing number.

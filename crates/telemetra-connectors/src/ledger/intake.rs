@@ -5,7 +5,7 @@
 //! is pending. Whatever it finds out on the way is judged anew together with all that is known, so the verdicts are those
 //! of one pass over the candidates in their order: the first of an id stays. Nothing here writes.
 
-use std::{borrow::Cow, collections::BTreeMap, ops::Range};
+use std::{borrow::Cow, cell::OnceCell, collections::BTreeMap, ops::Range};
 
 use telemetra_core::commerce::{
     classify::{Stored, Verdict, classify},
@@ -38,13 +38,22 @@ pub(crate) struct Intake<'a> {
     verdicts: Vec<Verdict>,
     is_written: Vec<bool>,
     codes: BTreeMap<usize, String>,
+    /// All of them by (id, number), once somebody asks who else has an id.
+    by_id: OnceCell<Vec<(&'a str, usize)>>,
 }
 
 impl<'a> Intake<'a> {
     /// Candidates of which the store has said what it holds; `stored` has an entry for each.
     pub(crate) fn new(rows: &'a CommerceRows, stored: Vec<Stored>) -> Self {
         let verdicts = classify(rows, &stored);
-        Self { rows, is_written: vec![false; verdicts.len()], stored, verdicts, codes: BTreeMap::new() }
+        Self {
+            rows,
+            is_written: vec![false; verdicts.len()],
+            stored,
+            verdicts,
+            codes: BTreeMap::new(),
+            by_id: OnceCell::new(),
+        }
     }
 
     /// All candidates with their numbers and verdicts.
@@ -72,16 +81,28 @@ impl<'a> Intake<'a> {
         marks.filter(|(verdict, is_written)| **verdict == Verdict::New && !**is_written).count()
     }
 
-    /// Takes in that all that was pending is written but for `others`, and judges the candidates anew.
+    /// The candidates of an id, by number, in their order.
+    pub(crate) fn of_id(&self, id: &str) -> &[(&'a str, usize)] {
+        let all = self.by_id.get_or_init(|| {
+            let mut all: Vec<_> = self.rows.iter().map(|it| it.event_id).zip(0..).collect();
+            all.sort_unstable();
+            all
+        });
+        let from = all.partition_point(|(other, _)| *other < id);
+        &all[from..all.partition_point(|(other, _)| *other <= id)]
+    }
+
+    /// Takes in that all that was pending is written but for `others`, and judges anew whoever has an id of those.
+    ///
+    /// Where a row is known, `others` has all candidates of its id ([`Self::of_id`]): one alone would be followed by the
+    /// next of them, once for each.
     pub(crate) fn settle(&mut self, others: impl IntoIterator<Item = (usize, Became)>) {
         for (verdict, is_written) in self.verdicts.iter().zip(&mut self.is_written) {
             *is_written |= *verdict == Verdict::New;
         }
-        let mut others = others.into_iter().peekable();
-        if others.peek().is_none() {
-            return;
-        }
+        let mut touched = Vec::new();
         for (number, became) in others {
+            touched.push(self.rows.get(number).event_id);
             self.is_written[number] = false;
             match became {
                 Became::Known(stored) => self.stored[number] = stored,
@@ -91,7 +112,44 @@ impl<'a> Intake<'a> {
                 }
             }
         }
-        self.verdicts = classify(self.rows, &self.stored);
+        touched.sort_unstable();
+        touched.dedup();
+        for id in touched {
+            self.judge(id);
+        }
+    }
+
+    /// As [`classify`], for the candidates of one id; and what was refused is not tried again with the same values.
+    fn judge(&mut self, id: &str) {
+        let (mut first, mut refused) = (None, Vec::new());
+        for (_, number) in self.of_id(id).to_vec() {
+            let payload = self.rows.get(number).payload;
+            self.verdicts[number] = match (self.stored[number], &first) {
+                (Stored::Same, _) => Verdict::Duplicate,
+                (Stored::Other, _) => Verdict::Conflict,
+                (Stored::Refused, _) => {
+                    if let Some(code) = self.codes.get(&number)
+                        && refused.iter().all(|(other, _)| *other != payload)
+                    {
+                        refused.push((payload, code.clone()));
+                    }
+                    Verdict::Refused
+                }
+                (Stored::Unknown, Some(first)) if payload == *first => Verdict::Duplicate,
+                (Stored::Unknown, Some(_)) => Verdict::Conflict,
+                (Stored::Unknown, None) => match refused.iter().find(|(other, _)| *other == payload) {
+                    Some((_, code)) => {
+                        self.stored[number] = Stored::Refused;
+                        self.codes.insert(number, code.clone());
+                        Verdict::Refused
+                    }
+                    None => {
+                        first = Some(payload);
+                        Verdict::New
+                    }
+                },
+            };
+        }
     }
 
     /// Why the store refuses a candidate.

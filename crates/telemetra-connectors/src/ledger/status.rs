@@ -12,7 +12,7 @@ use super::{Arg, Pipeline, Row, Snapshot, reader::page, windows};
 pub(super) fn jobs(db: &mut dyn Snapshot, job: Option<&str>) -> Result<Vec<JobStatus>, SinkError> {
     let sql = "SELECT pipeline, length_ms, slide_ms, halt_cause, epoch, holder, last_batch, watermark_ms,
                    open_count, in_windows, window_misses, final_count, records, late, dead, final_rows, created_at,
-                   updated_at, job, accepted, duplicates, conflicts, refused
+                   updated_at, job, accepted, duplicates, conflicts, refused, meaning
                FROM telemetra.job WHERE CAST($1 AS text) IS NULL OR job = $1";
     let mut jobs = db.list(sql, &[Arg::TextOrNull(job)], read_job)?;
     jobs.sort_by(|(a, _), (b, _)| a.job.cmp(&b.job));
@@ -33,6 +33,7 @@ fn read_job(row: &Row) -> Result<(JobStatus, Pipeline), SinkError> {
     let status = JobStatus {
         job: row.text(18)?,
         pipeline: pipeline.name().to_owned(),
+        meaning: row.text(23)?,
         halt_cause: row.text_or_null(3)?,
         epoch: row.uint(4, "epoch")?,
         holder: row.text(5)?,

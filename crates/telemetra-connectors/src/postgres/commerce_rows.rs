@@ -13,15 +13,16 @@
 //! | `copy` | rows in COPY's binary format |
 //! | `insert` | rows by a statement, and the one at fault among them |
 //! | `price` | decimals on the wire |
+//! | `fault` | whether an error is the row's, and its code |
 //! | `rejected` | the quarantine |
 //!
-//! After a batch that held known events the next one begins with the probe: asking costs a third of a COPY, a COPY that
+//! After a batch that held known events the next ones begin with the probe: asking costs a third of a COPY, a COPY that
 //! is refused may cost all of one (docs/decisions/0010).
 //!
-//! A row is at fault by its SQLSTATE alone (classes 22 and 23, and what a trigger raises); anything else is a matter of
-//! the batch. Each step has its own time limit. The invariant: a candidate is a row, a duplicate, or in quarantine.
+//! Each step has its own time limit. The invariant: a candidate is a row, a duplicate, or in quarantine.
 
 mod copy;
+mod fault;
 mod insert;
 mod price;
 mod probe;
@@ -34,7 +35,6 @@ use telemetra_core::commerce::{
     rows::{Candidate, CommerceRows},
 };
 use telemetra_engine::sink::Commit;
-use tokio_postgres::error::SqlState;
 
 use self::{insert::insert, probe::probe, rejected::insert_rejected};
 use super::{Held, Job, commit::FLIGHT_LIMIT, failure::Failure, session::Session, values::int};
@@ -71,15 +71,15 @@ pub(super) fn write(
     let topic = |input: u8| held.inputs.get(usize::from(input)).and_then(|input| input.topic.as_deref());
     let source = |_: usize, candidate: &Candidate<'_>| (batch_id, topic(candidate.origin.partition.0));
     let mut intake = Intake::new(&commit.rows, vec![Stored::Unknown; commit.rows.len()]);
-    let expects_known = held.expects_known.get();
-    let mut is_written = !expects_known && copy(session, &intake, source)?;
+    let asks_first = held.asking.get() > 0;
+    let mut is_written = !asks_first && copy(session, &intake, source)?;
     if !is_written {
         let stored = probe(session, commit.rows.len(), |number| commit.rows.get(number))?;
         let has_known = stored.iter().any(|stored| *stored != Stored::Unknown);
-        held.expects_known.set(has_known);
+        held.asking.set(if has_known { ASKING } else { held.asking.get().saturating_sub(1) });
         intake = Intake::new(&commit.rows, stored);
         // The same rows would be refused again.
-        is_written = (has_known || expects_known) && copy(session, &intake, source)?;
+        is_written = (has_known || asks_first) && copy(session, &intake, source)?;
     }
     if is_written {
         intake.settle([]);
@@ -94,7 +94,11 @@ pub(super) fn write(
     Ok(Outcome { rows: applied.accepted, applied, pieces: intake.pieces(commit), ..Outcome::default() })
 }
 
-const SAVEPOINT: &str = "SAVEPOINT telemetra_rows";
+/// Batches that ask first after one that held known events: a COPY in vain leaves as many dead rows as it had copied.
+const ASKING: u32 = 8;
+
+/// A constraint that waits for COMMIT would refuse all of a batch and name no row.
+const SAVEPOINT: &str = "SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT telemetra_rows";
 const RELEASE: &str = "RELEASE SAVEPOINT telemetra_rows";
 const ROLL_BACK: &str = "ROLLBACK TO SAVEPOINT telemetra_rows; RELEASE SAVEPOINT telemetra_rows";
 
@@ -116,7 +120,7 @@ fn copy<'t>(
     let copied = session.run(FLIGHT_LIMIT, async |client| copy::copy(client, rows).await);
     let is_whole = match copied {
         Ok(copied) => copied == expected,
-        Err(failure) if code(&failure).is_some() => false,
+        Err(failure) if fault::code(&failure).is_some() => false,
         Err(failure) => return Err(failure),
     };
     // Fewer rows than were sent: a trigger left some out without a word.
@@ -138,15 +142,8 @@ pub(super) fn insert_all<'t>(
             Ok((number, candidate, source))
         });
         let rows = rows.collect::<Result<Vec<_>, Failure>>()?;
-        let became = insert(session, &rows)?;
-        intake.settle(became);
+        let others = insert(session, intake, &rows)?;
+        intake.settle(others);
     }
     Ok(())
-}
-
-/// The code under which a row is refused; `None` for an error that says nothing of a row.
-fn code(failure: &Failure) -> Option<String> {
-    let state = failure.state()?;
-    let of_row = state == &SqlState::RAISE_EXCEPTION || matches!(state.code().get(..2), Some("22" | "23"));
-    of_row.then(|| format!("sqlstate:{}", state.code()))
 }

@@ -147,6 +147,14 @@ impl Failure {
         }
     }
 
+    /// What the server said, if it did.
+    pub(super) fn said(&self) -> Option<&DbError> {
+        match self {
+            Failure::Postgres(answer) => answer.as_db_error(),
+            _ => None,
+        }
+    }
+
     /// Adds where an answer came from.
     pub(super) fn at(mut self, place: &Arc<str>) -> Self {
         if let Failure::Postgres(answer) = &mut self {

@@ -93,6 +93,6 @@ struct Job {
 struct Held {
     epoch: u64,
     inputs: Vec<Input>,
-    /// The batch before held events that the table knew, so this one may too.
-    expects_known: Cell<bool>,
+    /// Batches that will ask which events are known before they write any: some lately held such.
+    asking: Cell<u32>,
 }

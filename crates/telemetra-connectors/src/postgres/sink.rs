@@ -173,7 +173,7 @@ impl<T> fmt::Debug for PostgresSink<T> {
 
 impl Held {
     fn new(epoch: u64, inputs: &[Input]) -> Self {
-        Self { epoch, inputs: inputs.to_vec(), expects_known: Cell::new(false) }
+        Self { epoch, inputs: inputs.to_vec(), asking: Cell::new(0) }
     }
 
     pub(super) fn input(&self, partition: PartitionId) -> Result<&Input, Failure> {

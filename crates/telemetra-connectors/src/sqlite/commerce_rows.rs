@@ -3,7 +3,7 @@
 //! All of it happens under the write lock, so what is probed is what the rows are written against. The invariant: a
 //! candidate is a row, a duplicate, or in quarantine.
 
-use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, ErrorCode, Row, params};
 use telemetra_core::commerce::{
     classify::Stored,
     rows::{Candidate, CommerceRows, EventType},
@@ -59,7 +59,7 @@ pub(super) fn insert<'t>(
     from: impl Fn(usize, &Candidate<'_>) -> (i64, Option<&'t str>),
 ) -> Result<(), Failure> {
     let mut table = Table::new(db, now)?;
-    // A second round only where a row that is known or refused gives way to the next of its id.
+    // A second round only where a row that is refused gives way to the next of its id.
     while intake.pending_count() > 0 {
         let id = table.last_id()?;
         let numbered = (id + 1..).zip(intake.pending());
@@ -68,8 +68,10 @@ pub(super) fn insert<'t>(
         let mut others = Vec::new();
         for (_, number, id) in pending {
             let candidate = intake.candidate(number);
-            if let Some(became) = table.insert(id, &candidate, from(number, &candidate))? {
-                others.push((number, became));
+            match table.insert(id, &candidate, from(number, &candidate))? {
+                Inserted::Row => {}
+                Inserted::Refused => others.push((number, Became::Refused(REFUSED.to_owned()))),
+                Inserted::Known => table.compare(intake, candidate.event_id, &mut others)?,
             }
         }
         intake.settle(others);
@@ -79,6 +81,7 @@ pub(super) fn insert<'t>(
 
 /// `user_events`, with the statements on it.
 struct Table<'d> {
+    db: &'d Connection,
     insert: CachedStatement<'d>,
     find: CachedStatement<'d>,
     last_id: CachedStatement<'d>,
@@ -95,6 +98,7 @@ impl<'d> Table<'d> {
         let find = "SELECT user_id, product_id, product_name, category, price, event_type, event_timestamp
             FROM user_events WHERE event_id = ?1";
         Ok(Self {
+            db,
             insert: db.prepare_cached(insert)?,
             find: db.prepare_cached(find)?,
             last_id: db.prepare_cached("SELECT coalesce(max(id), 0) FROM user_events")?,
@@ -113,7 +117,7 @@ impl<'d> Table<'d> {
         id: i64,
         candidate: &Candidate<'_>,
         (batch_id, topic): (i64, Option<&str>),
-    ) -> Result<Option<Became>, Failure> {
+    ) -> Result<Inserted, Failure> {
         let payload = &candidate.payload;
         self.time.clear();
         text::push_instant_us(&mut self.time, payload.time_us);
@@ -132,23 +136,53 @@ impl<'d> Table<'d> {
             origin_of(candidate, topic),
             int(position_of(candidate))?,
         ]);
-        let refused = Some(Became::Refused(REFUSED.to_owned()));
         match inserted {
-            Ok(1) => Ok(None),
-            Ok(_) => {
-                let time = &self.time;
-                let same = |row: &Row<'_>| is_same(row, candidate, time);
-                Ok(match self.find.query_row([candidate.event_id], same).optional()? {
-                    Some(true) => Some(Became::Known(Stored::Same)),
-                    Some(false) => Some(Became::Known(Stored::Other)),
-                    // A trigger of the user's own left it out without a word.
-                    None => refused,
-                })
+            Ok(1) => Ok(Inserted::Row),
+            Ok(_) if self.find.exists([candidate.event_id])? => Ok(Inserted::Known),
+            // A trigger of the user's own left it out without a word.
+            Ok(_) => Ok(Inserted::Refused),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                if self.db.is_autocommit() {
+                    return Err(Failure::halt(
+                        "a trigger on user_events rolls everything back instead of refusing a row; nothing was \
+                         written. Write RAISE(ABORT, …) in it instead of RAISE(ROLLBACK, …)",
+                    ));
+                }
+                Ok(Inserted::Refused)
             }
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Ok(refused),
             Err(error) => Err(error.into()),
         }
     }
+
+    /// Compares all candidates of an id with its row.
+    fn compare(
+        &mut self,
+        intake: &Intake<'_>,
+        event_id: &str,
+        others: &mut Vec<(usize, Became)>,
+    ) -> Result<(), Failure> {
+        let time = &mut self.time;
+        let compare = |row: &Row<'_>| {
+            for &(_, number) in intake.of_id(event_id) {
+                let candidate = intake.candidate(number);
+                time.clear();
+                text::push_instant_us(time, candidate.payload.time_us);
+                let stored = if is_same(row, &candidate, time)? { Stored::Same } else { Stored::Other };
+                others.push((number, Became::Known(stored)));
+            }
+            Ok(())
+        };
+        Ok(self.find.query_row([event_id], compare)?)
+    }
+}
+
+/// What an INSERT came to.
+enum Inserted {
+    Row,
+    /// A row has the id.
+    Known,
+    /// A rule of the table refuses it.
+    Refused,
 }
 
 /// Whether a row's payload is the candidate's, `time` its instant in the table's form; a value of another type than

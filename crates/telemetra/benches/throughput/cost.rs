@@ -18,6 +18,8 @@ pub(crate) struct Outcome {
     pub(crate) wall_s: f64,
     /// Most memory the process ever held, kB.
     pub(crate) peak_kb: u64,
+    /// Of commerce on its way to a store: those that became rows.
+    pub(crate) accepted: u64,
     /// Of the live stage alone.
     pub(crate) rhythm: Option<Rhythm>,
 }
@@ -58,7 +60,8 @@ impl Meter {
 
     /// The costs, and the peak of the process.
     pub(crate) fn outcome(&self, events: u64) -> anyhow::Result<Outcome> {
-        Ok(Outcome { events, cpu_s: self.cpu_s, wall_s: self.wall_s, peak_kb: peak_kb()?, rhythm: None })
+        let peak_kb = peak_kb()?;
+        Ok(Outcome { events, cpu_s: self.cpu_s, wall_s: self.wall_s, peak_kb, ..Outcome::default() })
     }
 }
 

@@ -7,17 +7,20 @@
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `BENCH_EVENTS` | chat events in the folder | 5000000 |
+//! | `BENCH_ROWS` | shop events in a folder; 0 leaves them out | 5000000 |
 //! | `BENCH_WORKERS` | threads of the stages that write to a store | 1 |
 //! | `BENCH_ROUNDS` | times that each stage runs; the table shows the median | 3 |
 //! | `BENCH_LIVE_SECONDS` | how long each live stage runs; 0 leaves them out, moments need 130 | 160 |
 //! | `BENCH_STAGES` | comma-separated beginnings of the stages to run | all |
-#![allow(clippy::print_stdout, reason = "it prints its table")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints its table, and what it is about")]
 
 mod cost;
 mod input;
 mod live;
+mod shop;
 mod stages;
 mod store;
+mod table;
 mod watch;
 
 use std::{
@@ -28,7 +31,8 @@ use std::{
 
 use anyhow::{Context, ensure};
 use cost::Outcome;
-use store::{Servers, Store};
+use store::Servers;
+use table::{print_head, print_stage, tell_run};
 use telemetra::commands::run_loop::now_ms;
 use watch::{Delay, Watch};
 
@@ -42,6 +46,7 @@ const STAGES: [&str; 6] =
 /// What a run is told.
 struct Options {
     events: u64,
+    rows: u64,
     workers: u64,
     rounds: u64,
     live_seconds: u64,
@@ -56,6 +61,7 @@ impl Options {
         };
         Ok(Options {
             events: number("BENCH_EVENTS", 5_000_000)?.max(FILES),
+            rows: number("BENCH_ROWS", 5_000_000)?,
             workers: number("BENCH_WORKERS", 1)?.max(1),
             rounds: number("BENCH_ROUNDS", 3)?.max(1),
             live_seconds: number("BENCH_LIVE_SECONDS", 160)?,
@@ -75,6 +81,8 @@ fn main() -> anyhow::Result<()> {
         let folder = Path::new(folder);
         let outcome = if live::STAGES.contains(&&**stage) {
             live::run(folder, store, options.live_seconds, options.workers)?
+        } else if shop::STAGES.contains(&&**stage) {
+            shop::run(stage, folder, store, options.workers)?
         } else {
             stages::run(stage, folder, store, options.workers)?
         };
@@ -85,6 +93,7 @@ fn main() -> anyhow::Result<()> {
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let servers = Servers::default();
     over_folder(&options, &servers, scratch.path())?;
+    shop::over_rows(&options, &servers, scratch.path())?;
     for stage in live::STAGES {
         if options.live_seconds > 0 && options.wants(stage) {
             over_time(stage, &options, &servers, scratch.path())?;
@@ -110,29 +119,20 @@ fn over_folder(options: &Options, servers: &Servers, scratch: &Path) -> anyhow::
         options.workers,
         options.rounds
     );
-    println!("{:<20} {:>16} {:>10} {:>8} {:>9}", "stage", "events/CPU-s", "ns/event", "wall s", "peak MB");
+    print_head("event");
     let mut outcomes: Vec<Vec<Outcome>> = wanted.iter().map(|_| Vec::new()).collect();
     // Round by round, so that what disturbs the machine meets all stages alike.
     for round in 0..options.rounds {
         for (stage, outcomes) in wanted.iter().zip(&mut outcomes) {
             let store = servers.store(stage, &folder, round)?;
-            outcomes.push(in_child(stage, &folder.join("chat"), &store)?);
+            outcomes.push(in_child(stage, &folder.join("chat"), &store.address())?);
         }
     }
-    for (stage, mut outcomes) in wanted.into_iter().zip(outcomes) {
+    for (stage, outcomes) in wanted.into_iter().zip(outcomes) {
         for outcome in &outcomes {
             ensure!(outcome.events == options.events, "{stage}: {} events", outcome.events);
         }
-        outcomes.sort_by(|a, b| a.cpu_s.total_cmp(&b.cpu_s));
-        let outcome = &outcomes[outcomes.len() / 2];
-        let peak_kb = outcomes.iter().map(|outcome| outcome.peak_kb).max().unwrap_or(0);
-        println!(
-            "{stage:<20} {:>16.0} {:>10.0} {:>8.2} {:>9.1}",
-            outcome.events as f64 / outcome.cpu_s,
-            outcome.cpu_s * 1e9 / outcome.events as f64,
-            outcome.wall_s,
-            peak_kb as f64 / 1024.0
-        );
+        print_stage(stage, &outcomes);
     }
     Ok(())
 }
@@ -144,7 +144,7 @@ fn over_time(stage: &str, options: &Options, servers: &Servers, scratch: &Path) 
     let feeder = live::Feeder::start(&folder)?;
     let watch = Watch::start(store.address());
     let begun_ms = now_ms();
-    let outcome = in_child(stage, &folder.join("chat"), &store);
+    let outcome = in_child(stage, &folder.join("chat"), &store.address());
     let ended_ms = now_ms();
     feeder.stop()?;
     let seen = watch.stop();
@@ -199,9 +199,12 @@ fn over_time(stage: &str, options: &Options, servers: &Servers, scratch: &Path) 
 }
 
 /// Runs a stage in a process of its own.
-fn in_child(stage: &str, folder: &Path, store: &Store) -> anyhow::Result<Outcome> {
+fn in_child(stage: &str, folder: &Path, store: &str) -> anyhow::Result<Outcome> {
     let mut command = Command::new(env::current_exe()?);
-    let output = command.arg(stage).arg(folder).arg(store.address()).stderr(Stdio::inherit()).output()?;
+    let output = command.arg(stage).arg(folder).arg(store).stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "{stage}: {}", output.status);
-    serde_json::from_slice(&output.stdout).with_context(|| format!("what {stage} printed"))
+    let outcome: Outcome =
+        serde_json::from_slice(&output.stdout).with_context(|| format!("what {stage} printed"))?;
+    tell_run(stage, &outcome);
+    Ok(outcome)
 }

@@ -14,13 +14,10 @@ use telemetra::{
     snapshot::Latest,
     wiring,
 };
-use telemetra_connectors::folder::{Arrival, FolderInput, FolderOptions, FolderSource};
+use telemetra_connectors::folder::{Arrival, FolderInput, FolderOptions, FolderSource, Format};
 use telemetra_core::{
-    chat::{
-        Chat,
-        decode::{Scratch, decode},
-        event::CHAT,
-    },
+    chat::{Chat, event::CHAT},
+    logic::Logic,
     record::Record,
     watermark::{PartitionClock, Watermark},
 };
@@ -44,27 +41,22 @@ pub(crate) fn run(stage: &str, folder: &Path, store: &str, workers: u64) -> anyh
     match stage {
         "index pass" => {
             let mut meter = Meter::default();
-            let events = over_ranges(folder, |pass| meter.time(pass), |_, _| Ok(()))?;
+            let events = over_ranges(folder, Format::Lines, |pass| meter.time(pass), |_, _| Ok(()))?;
             meter.outcome(events)
         }
-        "read + split" => over_chunks(folder, |chunk| {
-            black_box(&chunk.records);
-            Ok(())
-        }),
-        "decode" => {
-            let mut scratch = Scratch::default();
-            over_chunks(folder, |chunk| decode_all(&chat, chunk, &mut scratch))
-        }
+        "read + split" => read_all(folder, Format::Lines),
+        "decode" => decode_all(&chat, folder, Format::Lines),
         "decode + fold" => {
             let mut meter = Meter::default();
             let events = over_ranges(
                 folder,
+                Format::Lines,
                 |pass| pass(),
                 |source, range| meter.time(|| fold(&chat, source, range)),
             )?;
             meter.outcome(events)
         }
-        "folder to SQLite" | "folder to PostgreSQL" => to_store(&settings),
+        "folder to SQLite" | "folder to PostgreSQL" => to_store(&settings, Pipeline::Chat),
         other => anyhow::bail!("no stage is called {other}"),
     }
 }
@@ -91,11 +83,12 @@ pub(crate) fn settings(folder: &Path, store: &str, flags: &[&str]) -> anyhow::Re
 /// ranges. Returns how many records there were.
 fn over_ranges(
     folder: &Path,
+    format: Format,
     mut poll: impl FnMut(&mut dyn FnMut() -> anyhow::Result<Offset>) -> anyhow::Result<Offset>,
     mut work: impl FnMut(&FolderSource, Range<Offset>) -> anyhow::Result<()>,
 ) -> anyhow::Result<u64> {
-    let options =
-        FolderOptions { arrival: Arrival::Rename, once: true, threads: 1, ..FolderOptions::default() };
+    let arrival = Arrival::Rename;
+    let options = FolderOptions { format, arrival, once: true, threads: 1, ..FolderOptions::default() };
     let input = FolderInput { name: "chat", path: Some(folder.to_path_buf()) };
     let mut source = FolderSource::new(vec![input], options);
     source.resume(&[])?;
@@ -119,10 +112,15 @@ fn over_ranges(
 const PARTITION: PartitionId = PartitionId { input: CHAT, partition: 0 };
 
 /// Reads the whole folder and does `work` with each chunk; what the index passes cost is left out.
-fn over_chunks(folder: &Path, mut work: impl FnMut(&Chunk) -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
+fn over_chunks(
+    folder: &Path,
+    format: Format,
+    mut work: impl FnMut(&Chunk) -> anyhow::Result<()>,
+) -> anyhow::Result<Outcome> {
     let (mut meter, mut chunk) = (Meter::default(), Chunk::default());
     let events = over_ranges(
         folder,
+        format,
         |pass| pass(),
         |source, range| {
             meter.time(|| {
@@ -137,15 +135,27 @@ fn over_chunks(folder: &Path, mut work: impl FnMut(&Chunk) -> anyhow::Result<()>
     meter.outcome(events)
 }
 
-fn decode_all(chat: &Chat, chunk: &Chunk, scratch: &mut Scratch) -> anyhow::Result<()> {
-    let text = std::str::from_utf8(&chunk.bytes)?;
-    for span in &chunk.records {
-        let range = span.start as usize..span.end as usize;
-        let record = Record { text: Some(&text[range]), ..chunk.record(span) };
-        let is_good = decode(chat, CHAT, black_box(record), scratch).is_ok();
-        ensure!(is_good, "a generated record was refused");
-    }
-    Ok(())
+/// Finds every record of the folder.
+pub(crate) fn read_all(folder: &Path, format: Format) -> anyhow::Result<Outcome> {
+    over_chunks(folder, format, |chunk| {
+        black_box(&chunk.records);
+        Ok(())
+    })
+}
+
+/// Decodes and checks every record of the folder.
+pub(crate) fn decode_all<L: Logic>(logic: &L, folder: &Path, format: Format) -> anyhow::Result<Outcome> {
+    let mut scratch = L::Scratch::default();
+    over_chunks(folder, format, |chunk| {
+        let text = std::str::from_utf8(&chunk.bytes)?;
+        for span in &chunk.records {
+            let range = span.start as usize..span.end as usize;
+            let record = Record { text: Some(&text[range]), ..chunk.record(span) };
+            let is_good = logic.decode(PARTITION.input, black_box(record), &mut scratch).is_ok();
+            ensure!(is_good, "a generated record was refused");
+        }
+        Ok(())
+    })
 }
 
 fn fold(chat: &Chat, source: &FolderSource, range: Range<Offset>) -> anyhow::Result<()> {
@@ -166,25 +176,27 @@ fn fold(chat: &Chat, source: &FolderSource, range: Range<Offset>) -> anyhow::Res
     Ok(())
 }
 
-/// `run chat --once --drain`.
-fn to_store(settings: &Settings) -> anyhow::Result<Outcome> {
+/// `run --once`, and for chat `--drain`.
+pub(crate) fn to_store(settings: &Settings, pipeline: Pipeline) -> anyhow::Result<Outcome> {
     let mut meter = Meter::default();
-    let options = RunOptions { once: true, drain: true, ..RunOptions::default() };
+    let drain = pipeline == Pipeline::Chat;
+    let options = RunOptions { pipeline, once: true, drain, ..RunOptions::default() };
     let conduct = Conduct {
         settle_max: std::time::Duration::ZERO,
         once: true,
-        drain: true,
+        drain,
         trigger: settings.flow.trigger,
         retry_delay: settings.flow.retry_delay,
     };
-    let counted = meter.time(|| {
+    let (counted, accepted) = meter.time(|| {
         let mut started = wiring::start(settings, &options)?;
-        let mut progress =
-            Progress::new(Latest::default(), "chat".into(), Pipeline::Chat, Box::new(InputNow::default));
+        let (job, input) = (pipeline.name().into(), Box::new(InputNow::default));
+        let mut progress = Progress::new(Latest::default(), job, pipeline, input);
         let work = &mut *started.work;
         let ending = drive(work, &conduct, &mut progress, &Stop::default(), &mut started.ahead);
         ensure!(ending == Ending::Done, "{ending:?}");
-        Ok(started.work.report().tally.counted)
+        let report = started.work.report();
+        Ok((report.tally.counted, report.applied.accepted))
     })?;
-    meter.outcome(counted)
+    Ok(Outcome { accepted, ..meter.outcome(counted)? })
 }

@@ -29,11 +29,15 @@ impl Servers {
     /// A fresh store for a stage, which says in its name which one it wants; those before any store get one too.
     pub(crate) fn store(&self, stage: &str, folder: &Path, round: u64) -> anyhow::Result<Store<'_>> {
         if stage.ends_with("PostgreSQL") {
-            let server = self.postgres.get_or_init(|| Postgres::start(SETUP));
-            return Ok(Store::Postgres(server.create_database()));
+            return Ok(Store::Postgres(self.database()));
         }
         let folder = folder.to_str().context("a plain path")?;
         Ok(Store::Sqlite(format!("sqlite:{folder}-{}-{round}.db", stage.replace(' ', "-"))))
+    }
+
+    /// An empty database on the server.
+    pub(crate) fn database(&self) -> Database<'_> {
+        self.postgres.get_or_init(|| Postgres::start(SETUP)).create_database()
     }
 }
 

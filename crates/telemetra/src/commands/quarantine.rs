@@ -61,6 +61,15 @@ pub fn replay(settings: &Settings, args: &QuarantineArgs) -> anyhow::Result<Exit
     let job = settings.job_or("commerce");
     let mut wanted = Wanted { pending_only: true, ..wanted(args)? };
     let (mut reader, mut quarantine) = wiring::open_quarantine(settings)?;
+    if let [status] = &reader.jobs(Some(&job))?[..]
+        && status.meaning != settings.commerce_meaning()
+    {
+        anyhow::bail!(
+            "job {job} ran with other settings than these, most likely another EVENT_TIMEZONE than {}: records would \
+             be judged by another rule; give the run's settings, or run the job once with these",
+            settings.commerce.timezone.name()
+        );
+    }
     let mut left = args.limit.unwrap_or(usize::MAX);
     let mut outcome = Outcome::default();
     while left > 0 {

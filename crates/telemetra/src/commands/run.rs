@@ -155,6 +155,13 @@ fn follow(settings: &Settings, options: &RunOptions, stop: &Stop, latest: &Lates
     let mut started = match take_over(start, options.once, settings.flow.retry_delay, stop, latest) {
         Ok(started) => {
             tracing::info!(job = settings.job_or(options.pipeline.name()), "the job is taken over");
+            if options.pipeline == Pipeline::Commerce && started.work.report().has_new_meaning {
+                tracing::warn!(
+                    event_timezone = settings.commerce.timezone.name(),
+                    "shop events are judged by other settings than before, most likely another EVENT_TIMEZONE: an \
+                     event that names no time zone means another instant now, and is a conflict where it is known"
+                );
+            }
             started
         }
         Err(ending) => {

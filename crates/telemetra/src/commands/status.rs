@@ -231,6 +231,7 @@ mod tests {
         JobStatus {
             job: "chat\u{1b}".into(),
             pipeline: "chat".into(),
+            meaning: String::new(),
             halt_cause: None,
             epoch: 1,
             holder: "process 1".into(),

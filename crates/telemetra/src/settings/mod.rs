@@ -236,12 +236,16 @@ impl Settings {
     /// The engine's rules for commerce, which has no windows: what is said of them is not asked.
     pub fn commerce_rules(&self, once: bool, started_at_ms: i64) -> Rules {
         let records = self.flow.records_per_trigger.unwrap_or(COMMERCE_BATCH_RECORDS);
-        let meaning = hash64(self.commerce.meaning().as_bytes());
         Rules {
             records_per_trigger: Some(records),
-            meaning: format!("{meaning:016x}"),
+            meaning: self.commerce_meaning(),
             ..self.rules(once, true, started_at_ms)
         }
+    }
+
+    /// Hash (hex) of what decides how shop events are judged; the job row has that of the last run.
+    pub fn commerce_meaning(&self) -> String {
+        format!("{:016x}", hash64(self.commerce.meaning().as_bytes()))
     }
 
     /// The engine's rules. `once` reads on whatever the replay length is; `started_at_ms` is

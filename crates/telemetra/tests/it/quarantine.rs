@@ -197,3 +197,23 @@ fn an_error_folder_that_cannot_be_written_does_not_stop_the_run() {
     assert_eq!(shop.error_names().len(), 4);
     shop.run("audit");
 }
+
+#[test]
+fn records_are_not_judged_again_by_another_time_zone() {
+    let telemetra = Telemetra::new();
+    let input = telemetra.path().join("data/raw");
+    fs::create_dir_all(&input).expect("a folder");
+    let head = "event_id,user_id,product_id,product_name,category,price,event_type,timestamp";
+    fs::write(input.join("a.csv"), format!("{head}\na,u,p,n,c,1.00,view,2025-03-30 02:30:00\n"))
+        .expect("written");
+    let berlin = [("EVENT_TIMEZONE", "Europe/Berlin")];
+    telemetra.run_env(&["run", "commerce", "--once", "--arrival", "rename"], &berlin).expect_code(0);
+    let replay = ["quarantine", "replay"];
+    let said = telemetra.run(&replay).expect_code(1);
+    assert!(said.contains("EVENT_TIMEZONE"), "{said}");
+    let said = telemetra.run_env(&replay, &berlin).expect_code(0);
+    assert!(said.contains("1 are still refused"), "{said}");
+    // Whoever goes on by another zone is told.
+    let said = telemetra.run(&["run", "commerce", "--once", "--arrival", "rename"]).expect_code(0);
+    assert!(said.contains("EVENT_TIMEZONE"), "{said}");
+}

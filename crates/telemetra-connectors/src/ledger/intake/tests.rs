@@ -74,17 +74,30 @@ fn whoever_is_refused_gives_way_to_the_next_of_its_id() {
 }
 
 #[test]
-fn another_writers_row_judges_every_candidate_of_its_id() {
-    let rows = rows("a=1 a=2 a=1");
-    let mut intake = Intake::new(&rows, vec![Stored::Unknown; 3]);
-    assert_eq!(verdicts(&intake), "ncd");
+fn values_that_were_refused_are_not_tried_again() {
+    let rows = rows("a=1 a=1 a=2 a=1 a=2 a=3");
+    let mut intake = Intake::new(&rows, vec![Stored::Unknown; 6]);
+    assert_eq!(verdicts(&intake), "ndcdcc");
+    intake.settle([(0, Became::Refused("x".into()))]);
+    assert_eq!((verdicts(&intake).as_str(), pending(&intake)), ("rrncdc", vec![2]));
+    intake.settle([(2, Became::Refused("y".into()))]);
+    assert_eq!((verdicts(&intake).as_str(), pending(&intake)), ("rrrrrn", vec![5]));
+    assert_eq!([1, 3, 4].map(|number| intake.code(number)), [Some("x"), Some("x"), Some("y")]);
+}
+
+#[test]
+fn another_writers_row_judges_every_candidate_of_its_id_at_once() {
+    let rows = rows("a=1 b=1 a=2 a=1 b=2");
+    let mut intake = Intake::new(&rows, vec![Stored::Unknown; 5]);
+    assert_eq!(verdicts(&intake), "nncdc");
     // The other's row is that of the second candidate.
-    intake.settle([(0, Became::Known(Stored::Other))]);
-    assert_eq!((verdicts(&intake).as_str(), pending(&intake)), ("cnc", vec![1]));
-    intake.settle([(1, Became::Known(Stored::Same))]);
-    assert_eq!((verdicts(&intake).as_str(), pending(&intake)), ("cdn", vec![2]));
-    intake.settle([(2, Became::Known(Stored::Other))]);
-    assert_eq!((verdicts(&intake).as_str(), pending(&intake)), ("cdc", vec![]));
+    let numbers: Vec<usize> = intake.of_id("a").iter().map(|(_, number)| *number).collect();
+    assert_eq!(numbers, [0, 2, 3]);
+    let stored = [Stored::Other, Stored::Same, Stored::Other];
+    intake.settle(numbers.into_iter().zip(stored.map(Became::Known)));
+    assert_eq!((verdicts(&intake).as_str(), pending(&intake)), ("cndcc", vec![]));
+    assert_eq!(intake.applied(), Applied { accepted: 1, duplicates: 1, conflicts: 3, refused: 0 });
+    assert!(intake.of_id("").is_empty() && intake.of_id("c").is_empty());
 }
 
 fn segment(seq: u32, first_offset: Offset, records: u64) -> (PartitionId, Segment) {

@@ -2,7 +2,12 @@
 
 use tokio_postgres::Client;
 
-use super::{look::Old, plan::Plan, rebuild, rows::Counted};
+use super::{
+    look::{Old, OldColumn, Sequence},
+    plan::Plan,
+    rebuild,
+    rows::Counted,
+};
 use crate::postgres::{
     columns,
     failure::Failure,
@@ -36,14 +41,16 @@ pub(super) async fn change(
         }
     }
     // A sequence behind an identity follows its column by itself.
-    let sequences = old.columns.iter().filter_map(|column| column.sequence.as_ref());
-    for sequence in sequences.filter(|sequence| !sequence.is_bigint && !sequence.is_identity) {
+    for (_, sequence) in sequences_of(old).filter(|(_, it)| !it.is_bigint && !it.is_identity) {
         execute(client, &format!("ALTER SEQUENCE {} AS bigint", sequence.path)).await?;
     }
     if plan.is_rebuilt {
         rebuild::rebuild(client, old, &actions, zone).await?;
     } else {
         execute(client, &format!("ALTER TABLE {} {}", old.path, actions.join(", "))).await?;
+    }
+    for (column, sequence) in sequences_of(old).filter(|(_, sequence)| sequence.is_ours) {
+        move_behind(client, old, &column.name, sequence).await?;
     }
     add_key(client, old).await?;
     execute(client, &format!("ANALYZE {}", old.path)).await?;
@@ -54,6 +61,24 @@ pub(super) async fn change(
             old.shown, counted.rows
         )));
     }
+    Ok(())
+}
+
+fn sequences_of(old: &Old) -> impl Iterator<Item = (&OldColumn, &Sequence)> {
+    old.columns.iter().filter_map(|column| Some((column, column.sequence.as_ref()?)))
+}
+
+/// Rows that were restored with their numbers may leave the sequence behind them: every new row would meet one.
+async fn move_behind(client: &Client, old: &Old, column: &str, sequence: &Sequence) -> Result<(), Failure> {
+    let sql = format!(
+        "SELECT setval(sequence, last)
+         FROM (SELECT coalesce(pg_get_serial_sequence($1, $2), $3)::regclass AS sequence, max({}) AS last
+               FROM {}) AS rows
+         WHERE last > coalesce(pg_sequence_last_value(sequence), 0)",
+        ident(column),
+        old.path
+    );
+    client.query(&sql, &[&old.path, &column, &sequence.path]).await?;
     Ok(())
 }
 

@@ -29,8 +29,8 @@ SELECT format('trigger %s of table %s runs for each row that is written', tgname
 FROM pg_trigger
 WHERE tgrelid IN (SELECT p::regclass FROM unnest($1::text[]) p) AND NOT tgisinternal AND tgparentid = 0
 UNION ALL
-SELECT format('constraint %s of table %s may refuse rows, which halts the job: %s', conname, conrelid::regclass,
-              pg_get_constraintdef(c.oid))
+SELECT format('constraint %s of table %s may refuse rows%s: %s', conname, conrelid::regclass,
+              CASE WHEN $3 THEN ', which go to quarantine' ELSE ', which halts the job' END, pg_get_constraintdef(c.oid))
        -- Functions that are not immutable, of a condition that mentions an instant.
        || CASE WHEN EXISTS (SELECT FROM regexp_matches(c.conbin::text, ':(?:op)?funcid ([0-9]+)', 'g') m
                             JOIN pg_proc p ON p.oid = m[1]::oid WHERE p.provolatile <> 'i')
@@ -43,7 +43,8 @@ FROM pg_constraint c
 WHERE conrelid IN (SELECT p::regclass FROM unnest($1::text[]) p) AND contype IN ('c', 'f', 'x') AND conparentid = 0
   AND coninhcount = 0
 UNION ALL
-SELECT format('unique index %s may refuse rows, which halts the job', i.indexrelid::regclass)
+SELECT format('unique index %s may refuse rows%s', i.indexrelid::regclass,
+              CASE WHEN $3 THEN ', which go to quarantine' ELSE ', which halts the job' END)
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid AND NOT c.relispartition
 WHERE i.indrelid IN (SELECT p::regclass FROM unnest($1::text[]) p) AND i.indisunique
   AND NOT EXISTS (SELECT FROM unnest(i.indkey[0:i.indnkeyatts - 1]) k
@@ -73,7 +74,8 @@ pub(super) async fn notes(client: &Client, old: &Old, counted: &Counted) -> Resu
         let rows = client.query(INDEXES, &[&nodes, &changing]).await?;
         notes.extend(rows.iter().map(|row| row.get::<_, String>(0)));
     }
-    let rows = client.query(JUDGES, &[&nodes, &old.table.key]).await?;
+    let has_quarantine = old.table.name == "user_events";
+    let rows = client.query(JUDGES, &[&nodes, &old.table.key, &has_quarantine]).await?;
     notes.extend(rows.iter().map(|row| row.get::<_, String>(0)));
     Ok(notes)
 }

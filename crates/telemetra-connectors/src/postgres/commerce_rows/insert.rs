@@ -3,6 +3,8 @@
 //! A set that is refused is halved, each half under a savepoint, until the row at fault is alone. What was not inserted
 //! and not refused is compared with what is stored.
 
+use std::collections::BTreeMap;
+
 use telemetra_core::commerce::{classify::Stored, rows::Candidate};
 use tokio_postgres::{Client, types::Type};
 
@@ -14,9 +16,9 @@ use super::{
         session::Session,
         values::Us,
     },
-    RELEASE, ROLL_BACK, SAVEPOINT, Source, code, probe,
+    RELEASE, ROLL_BACK, SAVEPOINT, Source, fault, probe,
 };
-use crate::ledger::intake::Became;
+use crate::ledger::intake::{Became, Intake};
 
 /// "No data": the statement inserted nothing, said no reason, and no row has the id.
 const LEFT_OUT: &str = "sqlstate:02000";
@@ -34,6 +36,7 @@ const SQL: &str = "INSERT INTO user_events (event_id, user_id, product_id, produ
 /// Inserts rows, no two of one id, and says of those that are none why.
 pub(super) fn insert(
     session: &Session,
+    intake: &Intake<'_>,
     rows: &[(usize, Candidate<'_>, Source<'_>)],
 ) -> Result<Vec<(usize, Became)>, Failure> {
     let mut others = Vec::new();
@@ -59,10 +62,15 @@ pub(super) fn insert(
                 }
             }
             Err(failure) => {
-                let Some(code) = code(&failure) else { return Err(failure) };
+                if fault::code(&failure).is_none() {
+                    return Err(failure);
+                }
                 session.run(FLIGHT_LIMIT, async |client| Ok(client.batch_execute(ROLL_BACK).await?))?;
                 match set {
-                    [row] => others.push((row.0, Became::Refused(code))),
+                    [row] => match fault::code_of_row(session, &failure)? {
+                        Some(code) => others.push((row.0, Became::Refused(code))),
+                        None => return Err(failure),
+                    },
                     _ => {
                         let (first, second) = set.split_at(set.len() / 2);
                         sets.extend([second, first]);
@@ -71,11 +79,15 @@ pub(super) fn insert(
             }
         }
     }
-    let stored = probe(session, left_out.len(), |number| left_out[number].1.clone())?;
-    others.extend(left_out.iter().zip(stored).map(|(row, stored)| match stored {
-        Stored::Unknown => (row.0, Became::Refused(LEFT_OUT.to_owned())),
-        known => (row.0, Became::Known(known)),
-    }));
+    // All candidates of these ids: what is known of one says nothing of the next.
+    let ids = left_out.iter().flat_map(|row| intake.of_id(row.1.event_id));
+    let asked: Vec<usize> = ids.map(|(_, number)| *number).collect();
+    let stored = probe(session, asked.len(), |place| intake.candidate(asked[place]))?;
+    let known = asked.into_iter().zip(stored).filter(|(_, stored)| *stored != Stored::Unknown);
+    let known: BTreeMap<usize, Stored> = known.collect();
+    let without = left_out.iter().filter(|row| !known.contains_key(&row.0));
+    others.extend(without.map(|row| (row.0, Became::Refused(LEFT_OUT.to_owned()))));
+    others.extend(known.into_iter().map(|(number, stored)| (number, Became::Known(stored))));
     Ok(others)
 }
 

@@ -13,8 +13,9 @@ use super::super::{
 };
 use crate::ledger::intake::Refusal;
 
-/// Records that one statement inserts.
+/// Records that one statement inserts, and their raw bytes, one record excepted.
 const RECORDS: usize = 10_000;
+const RAW_BYTES: usize = 8 << 20;
 
 const SQL: &str = "INSERT INTO rejected_events (job, batch_id, topic, partition, \"offset\", file, line, byte_from, byte_to,
         codes, raw)
@@ -28,7 +29,10 @@ pub(super) fn insert_rejected(
     batch_id: i64,
     quarantine: &[Refusal<'_>],
 ) -> Result<(), Failure> {
-    for records in quarantine.chunks(RECORDS) {
+    let mut rest = quarantine;
+    while !rest.is_empty() {
+        let (records, behind) = rest.split_at(count_of_one(rest));
+        rest = behind;
         let columns = Columns::new(held, records)?;
         let flight = vec![columns.statement(&job.name, &batch_id)];
         let replies = session.run(FLIGHT_LIMIT, async |client| fly(client, "", flight).await)?;
@@ -42,6 +46,16 @@ pub(super) fn insert_rejected(
     let export = vec![Statement::new(sql).text(&job.name).int(&batch_id)];
     session.run(FLIGHT_LIMIT, async |client| fly(client, "", export).await)?;
     Ok(())
+}
+
+/// How many records go with the next statement, at least one.
+fn count_of_one(records: &[Refusal<'_>]) -> usize {
+    let mut bytes = 0;
+    let fits = records.iter().take(RECORDS).take_while(|record| {
+        bytes += record.raw.len();
+        bytes <= RAW_BYTES
+    });
+    fits.count().max(1)
 }
 
 #[derive(Default)]

@@ -51,6 +51,17 @@ fn user_events_of_the_old_job_are_adopted_and_written_beside() {
 }
 
 #[test]
+fn a_sequence_behind_restored_rows_is_moved_behind_them() {
+    let database = Postgres::shared().create_database();
+    let mut client = database.client();
+    client.batch_execute(OLD).expect("the old job's tables");
+    client.batch_execute("UPDATE user_events SET id = id + 5 WHERE event_id = 'old'").expect("restored");
+    Telemetra::new().run(&["migrate", "--store", &database.address()]).expect_code(0);
+    let next = "SELECT nextval(pg_get_serial_sequence('user_events', 'id'))";
+    assert_eq!(client.query_one(next, &[]).expect("a number").get::<_, i64>(0), 7);
+}
+
+#[test]
 fn views_that_others_read_are_named_and_nothing_is_changed() {
     let database = Postgres::shared().create_database();
     let mut client = database.client();

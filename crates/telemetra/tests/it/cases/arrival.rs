@@ -211,6 +211,18 @@ fn a_huge_record_is_refused_and_the_file_goes_on() {
 }
 
 #[test]
+fn a_huge_record_may_be_cut_inside_a_character() {
+    for before in ["", "x"] {
+        let folder = Folder::new();
+        let long = format!("{before}{}", "ü".repeat(1 << 20));
+        folder.write("a.csv", format!("{}{long}\n{}\n", file(&["a"]), good("b")));
+        folder.run(&[], 0);
+        assert_eq!(folder.events(), ["a a.csv:2", "b a.csv:4"]);
+        assert_eq!(folder.rows("SELECT codes FROM rejected_events"), ["record_too_long"]);
+    }
+}
+
+#[test]
 fn an_unclosed_quote_does_not_swallow_the_file() {
     let folder = Folder::new();
     let open = good("x").replace(",n,", ",\"n,");

@@ -54,7 +54,54 @@ fn whoever_is_refused_takes_no_part<S: Refusing>() {
     shop.assert_balanced();
 }
 
-on_both![one_among_ten_thousand_good_rows, whoever_is_refused_takes_no_part,];
+/// A producer that gives thousands of events one id.
+fn one_id_again_and_again<S: Refusing>() {
+    let mut shop = Shop::<S>::new();
+    shop.store.refuse_thirteen();
+    let again = |price: &str, count: usize| format!("null={price} ").repeat(count);
+    assert_eq!(shop.commit("null=1 b=1"), [2, 0, 0, 0]);
+    let words = format!("{}{}c=1", again("1", 2_000), again("2", 3_000));
+    assert_eq!(shop.commit(&words), [1, 2_000, 3_000, 0]);
+    // None of them can be a row.
+    let words = words.replace("null=1 ", "void=1313 ").replace("null=2 ", "void=1313 ").replace("c=", "d=");
+    assert_eq!(shop.commit(&words), [1, 0, 0, 5_000]);
+    shop.assert_balanced();
+}
+
+on_both![one_among_ten_thousand_good_rows, whoever_is_refused_takes_no_part, one_id_again_and_again,];
+
+#[test]
+fn what_is_no_rows_fault_stops_the_job() {
+    let check = |sql: &str, word: &str, mend: &str| {
+        let mut shop = Shop::<Pg>::new();
+        let words: Vec<String> = (1..=100).map(|number| format!("{number}=1")).collect();
+        assert_eq!(shop.commit(&words.join(" ")), [100, 0, 0, 0]);
+        shop.store.sql(sql);
+        let batch = shop.batch("d=1 e=1 f=1");
+        let error = shop.sink.commit(&batch).expect_err("no row can be inserted");
+        assert!(matches!(&error, SinkError::Halt(text) if text.contains(word)), "{sql}: {error:?}");
+        assert_eq!(shop.store.text("SELECT count(*) FROM rejected_events"), "0");
+        shop.store.sql(mend);
+        assert_eq!(shop.commit("d=1 e=1 f=1"), [3, 0, 0, 0]);
+    };
+    let sequence = "pg_get_serial_sequence('user_events', 'id')";
+    check(
+        &format!("SELECT setval({sequence}, 1)"),
+        "setval",
+        &format!("SELECT setval({sequence}, (SELECT max(id) FROM user_events))"),
+    );
+    check(
+        "ALTER TABLE user_events ALTER COLUMN id SET MAXVALUE 101",
+        "sequence",
+        "ALTER TABLE user_events ALTER COLUMN id SET NO MAXVALUE",
+    );
+    check(
+        "ALTER TABLE user_events ADD COLUMN till text; UPDATE user_events SET till = '';
+         ALTER TABLE user_events ALTER COLUMN till SET NOT NULL",
+        "till",
+        "ALTER TABLE user_events ALTER COLUMN till DROP NOT NULL",
+    );
+}
 
 /// A trigger on new rows of 13.13 that runs `body`.
 fn on_thirteen(body: &str) -> Shop<Pg> {
@@ -79,6 +126,34 @@ fn what_a_trigger_refuses_is_named_by_its_sqlstate() {
     check("RAISE EXCEPTION 'no' USING ERRCODE = '22003';", "sqlstate:22003");
     // Without a word.
     check("RETURN NULL;", "sqlstate:02000");
+}
+
+#[test]
+fn what_a_constraint_refuses_only_at_commit_is_found_too() {
+    let mut shop = Shop::<Pg>::new();
+    shop.store.sql(
+        "CREATE TABLE product (id text PRIMARY KEY); INSERT INTO product VALUES ('p');
+         ALTER TABLE user_events ADD FOREIGN KEY (product_id) REFERENCES product DEFERRABLE INITIALLY DEFERRED",
+    );
+    assert_eq!(shop.commit("a=1 b=1/u/view/other c=1"), [2, 0, 0, 1]);
+    assert_eq!(shop.store.text("SELECT codes FROM rejected_events"), "sqlstate:23503");
+    shop.assert_balanced();
+}
+
+#[test]
+fn a_trigger_that_rolls_everything_back_stops_the_job() {
+    let mut shop = Shop::<Lite>::new();
+    assert_eq!(shop.commit("a=1"), [1, 0, 0, 0]);
+    shop.store.sql(
+        "CREATE TRIGGER all_of_it BEFORE INSERT ON user_events WHEN new.price = 1313
+         BEGIN SELECT raise(ROLLBACK, 'no'); END",
+    );
+    let batch = shop.batch("b=1 c=1313 d=1");
+    let error = shop.sink.commit(&batch).expect_err("it cannot be written");
+    assert!(matches!(&error, SinkError::Halt(text) if text.contains("RAISE(ABORT")), "{error:?}");
+    shop.assert_balanced();
+    shop.store.sql("DROP TRIGGER all_of_it");
+    assert_eq!(shop.commit("b=1 c=1313 d=1"), [3, 0, 0, 0]);
 }
 
 #[test]
