@@ -21,17 +21,22 @@ struct Log {
     batches: Vec<(Vec<u8>, Range<Offset>)>,
     /// Offset, and the transaction it was written in.
     records: Vec<(Offset, Option<usize>)>,
-    /// Producer, first offset, offset of its end, and whether that was a commit.
-    transactions: Vec<(i64, Offset, Option<(Offset, bool)>)>,
+    transactions: Vec<Transaction>,
     end: Offset,
+}
+
+struct Transaction {
+    producer: i64,
+    first: Offset,
+    /// Where the control record lies, and whether it says commit.
+    end: Option<(Offset, bool)>,
 }
 
 impl Log {
     fn of(steps: &[(i64, Step)], packing: Packing) -> Self {
         let mut log = Log::default();
         for &(producer, step) in steps {
-            let mine = |(by, _, end): &(i64, Offset, Option<_>)| *by == producer && end.is_none();
-            let open = log.transactions.iter().position(mine);
+            let open = log.transactions.iter().position(|it| it.producer == producer && it.end.is_none());
             match step {
                 Step::Plain => {
                     log.records.push((log.end, None));
@@ -40,7 +45,7 @@ impl Log {
                 Step::Write(count) => {
                     let id = open.unwrap_or(log.transactions.len());
                     if open.is_none() {
-                        log.transactions.push((producer, log.end, None));
+                        log.transactions.push(Transaction { producer, first: log.end, end: None });
                     }
                     let offsets = log.end..log.end + count;
                     log.records.extend(offsets.clone().map(|offset| (offset, Some(id))));
@@ -49,7 +54,7 @@ impl Log {
                 }
                 Step::End { is_commit } => {
                     let Some(id) = open else { continue };
-                    log.transactions[id].2 = Some((log.end, is_commit));
+                    log.transactions[id].end = Some((log.end, is_commit));
                     log.push(&[mark(log.end, producer, is_commit)], Packing::None);
                 }
             }
@@ -65,8 +70,8 @@ impl Log {
 
     /// First offset of a transaction that is still open: a reader of committed records is sent nothing from there on.
     fn stable(&self) -> Offset {
-        let open = self.transactions.iter().filter(|(.., end)| end.is_none());
-        open.map(|(_, first, _)| *first).min().unwrap_or(self.end)
+        let open = self.transactions.iter().filter(|it| it.end.is_none());
+        open.map(|it| it.first).min().unwrap_or(self.end)
     }
 }
 
@@ -94,9 +99,9 @@ fn committed(log: &Log, range: &Range<Offset>, batches_at_once: usize) -> Vec<Of
         let sent: Vec<_> = ahead.take(batches_at_once).collect();
         let Some((_, last)) = sent.last() else { break };
         // A broker lists what was aborted and reaches into what it sends.
-        let aborted = log.transactions.iter().rev().filter_map(|(producer, first, end)| {
-            let (end, is_commit) = (*end)?;
-            (!is_commit && end >= at && *first < last.end).then_some((*producer, *first as i64))
+        let aborted = log.transactions.iter().rev().filter_map(|it| {
+            let (end, is_commit) = it.end?;
+            (!is_commit && end >= at && it.first < last.end).then_some((it.producer, it.first as i64))
         });
         let bytes: Vec<u8> = sent.iter().flat_map(|(bytes, _)| bytes.clone()).collect();
         let got = read(&bytes, &aborted.collect::<Vec<_>>(), at..range.end);
@@ -110,7 +115,7 @@ fn committed(log: &Log, range: &Range<Offset>, batches_at_once: usize) -> Vec<Of
 /// The same, said as simply as can be.
 fn oracle(log: &Log, range: &Range<Offset>) -> Vec<Offset> {
     let is_committed = |id: &Option<usize>| {
-        id.is_none_or(|id| log.transactions[id].2.is_some_and(|(_, is_commit)| is_commit))
+        id.is_none_or(|id| log.transactions[id].end.is_some_and(|(_, is_commit)| is_commit))
     };
     let seen = log
         .records
