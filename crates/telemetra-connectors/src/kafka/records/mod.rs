@@ -143,6 +143,11 @@ impl Fetched {
         self.next
     }
 
+    /// Whether a whole batch is left to be read.
+    pub fn has_batch(&self) -> bool {
+        self.at < self.end
+    }
+
     /// Bytes that the first batch takes, if not even that was sent whole: the next fetch must ask for as many.
     pub fn needs_bytes(&self) -> Option<usize> {
         self.needs
