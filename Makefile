@@ -11,12 +11,12 @@ MINUTES ?= 5
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: demo test check bench build run fmt fmt-check lint deny clean help toolchain postgres faults kills
+.PHONY: demo test check bench build run fmt fmt-check lint deny clean help toolchain postgres kafka faults kills
 
 demo: build ## Show it: generated chat, live windows and moments on a local page; Ctrl-C stops it
 	@$(CARGO) run --quiet --release --locked -p telemetra -- demo $(ARGS)
 
-test: toolchain postgres ## All tests, the ones with a real binary and a real PostgreSQL included
+test: toolchain postgres kafka ## All tests, with a real binary, a real PostgreSQL and a real Kafka
 	$(CARGO) test --workspace --locked
 	scripts/mutants.sh
 
@@ -24,14 +24,14 @@ check: fmt-check lint ## Before each commit: layout, lints, unit tests, tidy; un
 	$(CARGO) test --quiet --workspace --exclude telemetra-services --locked --lib
 	$(CARGO) test --quiet --locked -p telemetra --test it tidy
 
-bench: toolchain postgres ## Events per CPU-second and peak memory, stage by stage (docs/performance.md)
+bench: toolchain postgres kafka ## Events per CPU-second and peak memory, stage by stage (docs/performance.md)
 	$(CARGO) bench --locked -p telemetra --bench throughput
 
-faults: toolchain postgres ## Minutes of kill -9, crashes and cut networks on a real PostgreSQL; rows must stay right
+faults: toolchain postgres kafka ## Minutes of kill -9, crashes and cut networks on a real PostgreSQL; rows must stay right
 	TELEMETRA_FAULTS_MINUTES=$(MINUTES) $(if $(SEED),TELEMETRA_FAULTS_SEED=$(SEED)) \
 		$(CARGO) test --release --locked -p telemetra --test it -- --nocapture faults::rounds
 
-kills: toolchain postgres ## Millions of shop events, twenty times kill -9, on both stores; all must be there once
+kills: toolchain postgres kafka ## Millions of shop events, twenty times kill -9, on both stores; all must be there once
 	TELEMETRA_KILLS_RECORDS=$(RECORDS) $(if $(SEED),TELEMETRA_FAULTS_SEED=$(SEED)) $(CARGO) test --release --locked \
 		-p telemetra --test it -- --nocapture --test-threads=1 faults::shop::kills
 
@@ -64,3 +64,8 @@ toolchain:
 
 postgres:
 	@scripts/postgres.sh >/dev/null
+
+# The newest release, and the last one of the third series.
+kafka:
+	@scripts/kafka.sh >/dev/null
+	@scripts/kafka.sh --version 3.9.1 >/dev/null

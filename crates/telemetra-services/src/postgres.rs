@@ -1,21 +1,18 @@
 //! A real PostgreSQL: a server of the test's own in a temporary folder, on a free loopback port.
 //!
 //! `initdb` runs once for each release of the server; what it made is kept beside the build and copied for each
-//! server. A keeper, a small shell whose standard input is a pipe from this process, starts and stops the server.
-//! However this process ends, the pipe ends with it: the keeper then stops the server and removes its folder.
-//! PostgreSQL refuses to run as root, so root's keeper runs it as `postgres` or `nobody`, whom the folder belongs to.
+//! server. A keeper starts and stops the server, and removes its folder however this process ends. PostgreSQL refuses
+//! to run as root, so root's keeper runs it as `postgres` or `nobody`, whom the folder belongs to.
 
 use std::{
+    ffi::{OsStr, OsString},
     fs,
-    hash::{BuildHasher, RandomState},
-    io::{BufRead, BufReader, Write},
-    net::TcpListener,
     os::unix::{
         fs::{MetadataExt, PermissionsExt, chown},
         process::CommandExt,
     },
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
+    process::Command,
     sync::{
         Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -25,7 +22,11 @@ use std::{
 use postgres::{Client, Config, NoTls};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{PATIENCE, eventually, workspace};
+use crate::{
+    PATIENCE, eventually, free_port,
+    keeper::{self, Keeper, finished},
+    kept, workspace,
+};
 
 const USER: &str = "telemetra_admin";
 const PASSWORD: &str = "only-for-tests";
@@ -38,14 +39,11 @@ const INITDB: [&str; 9] =
 const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nshared_buffers = '32MB'\n\
                         max_connections = 200\ntimezone = 'UTC'\nlog_line_prefix = '%m [%p] %a '\n";
 
-/// Does what a word on standard input says and answers `done` or `failed`; its end ends the server and the folder.
-///
-/// It makes the folder too, and says so first: nothing is there that only this process knows of. An answer that nobody
-/// reads any more must not end it before its work is done.
+/// Arguments: folders of the server's programs and of the template, who the files belong to, how to run as them.
 const KEEPER: &str = r#"
-programs=$1 template=$2 owner=$4
+programs=$2 template=$3 owner=$4
 trap '' PIPE
-folder=$(mktemp -d "$3/telemetra-postgres-XXXXXX") || exit
+folder=$(mktemp -d "$1/telemetra-postgres-XXXXXX") || exit
 echo "$folder"
 shift 4
 cd /
@@ -85,14 +83,6 @@ pub struct Setup<'a> {
     pub files: &'a [(&'a str, &'a str)],
 }
 
-#[derive(Debug)]
-struct Keeper {
-    child: Child,
-    /// `None` at the end: the keeper leaves when this is closed.
-    words: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-}
-
 /// The user that the server runs as; `None` if that is this process' own.
 type RunAs = Option<(u32, u32)>;
 
@@ -113,7 +103,7 @@ impl Postgres {
         let programs = programs()?;
         let run_as = run_as()?;
         let template = template(&programs, run_as)?;
-        let (keeper, folder) = Keeper::start(&programs, template, run_as);
+        let (keeper, folder) = Keeper::start(KEEPER, keeper_args(&programs, template, run_as));
         let mut server = Self { folder, port: 0, keeper: Mutex::new(keeper) };
         if !server.say("make") {
             return Err(format!("PostgreSQL's folder cannot be made:\n{}", server.log()));
@@ -268,61 +258,23 @@ pub fn connect(address: &str) -> Result<Client, postgres::Error> {
     config.connect(NoTls)
 }
 
-impl Keeper {
-    /// The keeper and the empty folder that it has made.
-    fn start(programs: &Path, template: &Path, run_as: RunAs) -> (Self, PathBuf) {
-        let mut command = command("sh", None);
-        command.args(["-c", KEEPER, "keeper"]).args([programs, template, &tempfile::env::temp_dir()]);
-        let owner = run_as.map(|(user, group)| format!("{user}:{group}"));
-        command.arg(owner.as_deref().unwrap_or_default());
-        if let Some((user, group)) = run_as {
-            command.args([
-                "setpriv",
-                &format!("--reuid={user}"),
-                &format!("--regid={group}"),
-                "--clear-groups",
-            ]);
-        }
-        // A signal to the tests' process group, as Ctrl-C sends it, must not keep the keeper from its work.
-        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("sh is there");
-        let words = Some(child.stdin.take().expect("it is piped"));
-        let answers = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut keeper = Self { child, words, answers };
-        let folder = keeper.answer();
-        assert!(!folder.is_empty(), "no folder can be made in {}", tempfile::env::temp_dir().display());
-        (keeper, PathBuf::from(folder))
-    }
-
-    fn say(&mut self, word: &str) -> bool {
-        let words = self.words.as_mut().expect("it is open until the end");
-        writeln!(words, "{word}").expect("the keeper listens");
-        self.answer() == "done"
-    }
-
-    fn answer(&mut self) -> String {
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer).expect("the keeper answers");
-        answer.trim_end().to_owned()
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.words = None;
-        let _ = self.child.wait();
-    }
-}
-
 /// A command with a clean environment, as the server's user.
-fn command(program: impl AsRef<std::ffi::OsStr>, run_as: RunAs) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C.UTF-8");
-    command.stdin(Stdio::null()).current_dir("/");
+fn command(program: impl AsRef<OsStr>, run_as: RunAs) -> Command {
+    let mut command = keeper::command(program);
     if let Some((user, group)) = run_as {
         command.uid(user).gid(group);
     }
     command
+}
+
+fn keeper_args(programs: &Path, template: &Path, run_as: RunAs) -> Vec<OsString> {
+    let owner = run_as.map(|(user, group)| format!("{user}:{group}"));
+    let mut args = vec![programs.into(), template.into(), owner.unwrap_or_default().into()];
+    if let Some((user, group)) = run_as {
+        args.extend(["setpriv".into(), format!("--reuid={user}").into()]);
+        args.extend([format!("--regid={group}").into(), "--clear-groups".into()]);
+    }
+    args
 }
 
 /// The folder of the server's programs.
@@ -387,28 +339,8 @@ fn template(programs: &Path, run_as: RunAs) -> Result<&'static Path, String> {
     made.as_deref().map_err(Clone::clone)
 }
 
-/// Where cargo keeps what tests leave for the next: this program lies in `deps` of a profile of the target folder.
-fn kept() -> PathBuf {
-    let program = std::env::current_exe().expect("a program knows where it lies");
-    program.ancestors().nth(3).expect("cargo built this program").join("tmp")
-}
-
 fn copy(from: &Path, to: &Path) -> Result<(), String> {
     finished(Command::new("cp").arg("-r").arg(from).arg(to)).map(drop)
-}
-
-fn finished(command: &mut Command) -> Result<Output, String> {
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(output) } else { Err(format!("{command:?}: {}\n{said}", output.status)) }
-}
-
-/// A free port below those that the system gives to outgoing connections: a stopped server finds it free again.
-fn free_port() -> u16 {
-    eventually("a free port", || {
-        let port = 20_000 + u16::try_from(RandomState::new().hash_one(()) % 12_000).expect("below 12,000");
-        TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
-    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -17,11 +18,14 @@ use kafka_protocol::{
     },
     protocol::{StrBytes, VersionRange},
 };
+use telemetra_engine::ids::Offset;
 use uuid::Uuid;
 
 use super::{
     connection::{Address, Connection},
     fault::Fault,
+    offsets::{Which, offsets},
+    reader::Reader,
 };
 
 /// Metadata with topic ids (Kafka 2.8) up to the newest that was read for this.
@@ -31,25 +35,27 @@ const IDLE_MAX: usize = 8;
 
 /// A topic as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Topic {
-    pub(super) name: String,
+pub struct Topic {
+    /// Its name.
+    pub name: String,
     /// Another one after the topic was made anew.
-    pub(super) id: Uuid,
+    pub id: Uuid,
     /// By number, without holes.
-    pub(super) partitions: Vec<Leader>,
+    pub partitions: Vec<Leader>,
 }
 
 /// Who leads a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Leader {
+pub struct Leader {
     /// The broker's number; `None` while an election is under way.
-    pub(super) broker: Option<i32>,
-    pub(super) epoch: i32,
+    pub broker: Option<i32>,
+    /// Raised by each election.
+    pub epoch: i32,
 }
 
 /// The brokers of one cluster.
 #[derive(Debug)]
-pub(super) struct Cluster {
+pub struct Cluster {
     bootstrap: Vec<Address>,
     known: Mutex<Known>,
 }
@@ -64,7 +70,7 @@ struct Known {
 
 impl Cluster {
     /// A cluster that is reached through any of `bootstrap`. Nothing is connected yet.
-    pub(super) fn new(bootstrap: Vec<Address>) -> Self {
+    pub fn new(bootstrap: Vec<Address>) -> Self {
         Self { bootstrap, known: Mutex::default() }
     }
 
@@ -72,7 +78,7 @@ impl Cluster {
     ///
     /// # Errors
     /// `Away` when no broker answers, `Refused` when this user may not know the topic.
-    pub(super) fn topics(&self, names: &[String]) -> Result<Vec<Option<Topic>>, Fault> {
+    pub fn topics(&self, names: &[String]) -> Result<Vec<Option<Topic>>, Fault> {
         let topic = |name: &String| {
             MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_string(name.clone()))))
         };
@@ -82,6 +88,19 @@ impl Cluster {
         let (place, response) = self.ask_any(|connection| connection.call(&request, METADATA))?;
         self.take_brokers(&response)?;
         names.iter().map(|name| of_response(&response, name, &place)).collect()
+    }
+
+    /// Asks for an offset of every partition of a topic; `None` where no record is that young.
+    ///
+    /// # Errors
+    /// Of the first partition that has no leader or refuses: look for leaders anew and ask again.
+    pub fn offsets(&self, topic: &Topic, which: Which) -> Result<Vec<Option<Offset>>, Fault> {
+        offsets(self, topic, which)
+    }
+
+    /// Reads `range` of a partition of `topic`, which ends below its last stable offset. Nothing is asked yet.
+    pub fn read(&self, topic: Topic, partition: u32, range: Range<Offset>) -> Reader<'_> {
+        Reader::new(self, topic, partition, range)
     }
 
     /// Does `work` with a connection to a broker.

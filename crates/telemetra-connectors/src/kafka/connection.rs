@@ -13,10 +13,12 @@ use std::{
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     error::ResponseError,
-    messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader},
+    messages::{
+        ApiKey, ApiVersionsRequest, ApiVersionsResponse, FetchRequest, FetchResponse, ListOffsetsRequest,
+        ListOffsetsResponse, MetadataRequest, MetadataResponse, RequestHeader, ResponseHeader,
+    },
     protocol::{
-        Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange,
-        encode_request_header_into_buffer,
+        Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange, encode_request_header_into_buffer,
     },
 };
 
@@ -33,11 +35,35 @@ const RESPONSE_BYTES_MAX: usize = 128 << 20;
 /// Bytes of a length.
 const LENGTH: usize = 4;
 
+/// A request and what answers it. The library has such a trait for those alone who have its code for brokers too.
+pub(super) trait Request: Message + Encodable {
+    const KEY: ApiKey;
+    type Response: Decodable + HeaderVersion;
+}
+
+macro_rules! requests {
+    ($($key:ident: $request:ident => $response:ident,)*) => {
+        $(impl Request for $request {
+            const KEY: ApiKey = ApiKey::$key;
+            type Response = $response;
+        })*
+    };
+}
+
+requests! {
+    ApiVersions: ApiVersionsRequest => ApiVersionsResponse,
+    Fetch: FetchRequest => FetchResponse,
+    ListOffsets: ListOffsetsRequest => ListOffsetsResponse,
+    Metadata: MetadataRequest => MetadataResponse,
+}
+
 /// Where a broker listens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Address {
-    pub(super) host: String,
-    pub(super) port: u16,
+pub struct Address {
+    /// Name or number, without brackets.
+    pub host: String,
+    /// 1 to 65535.
+    pub port: u16,
 }
 
 impl std::fmt::Display for Address {
@@ -66,8 +92,6 @@ pub(super) struct Connection {
 #[must_use = "the response must be read, or the connection dropped"]
 pub(super) struct Sent {
     id: i32,
-    /// Version of the request, and so of its response.
-    pub(super) version: i16,
     until: Instant,
 }
 
@@ -116,13 +140,13 @@ impl Connection {
     /// `Halt` if there is none.
     pub(super) fn version<R: Request>(&self, versions: VersionRange) -> Result<i16, Fault> {
         let ours = R::VERSIONS.intersect(&versions);
-        let theirs = self.versions.iter().find(|(key, _)| *key == R::KEY).map(|(_, range)| *range);
+        let theirs = self.versions.iter().find(|(key, _)| *key == R::KEY as i16).map(|(_, range)| *range);
         let both = theirs.map(|theirs| theirs.intersect(&ours)).filter(|both| !both.is_empty());
         both.map(|both| both.max).ok_or_else(|| {
-            let name = ApiKey::try_from(R::KEY).map_or_else(|()| R::KEY.to_string(), |key| format!("{key:?}"));
+            let name = R::KEY;
             let theirs = theirs.map_or_else(|| "none".to_owned(), |theirs| theirs.to_string());
             Fault::Halt(format!(
-                "{}: the broker has versions {theirs} of {name}, telemetra needs one of {ours}: Kafka 3.1 or newer",
+                "{}: the broker has versions {theirs} of {name:?}, telemetra needs one of {ours}: Kafka 3.1 or newer",
                 self.place
             ))
         })
@@ -137,7 +161,7 @@ impl Connection {
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         let header = RequestHeader::default()
-            .with_request_api_key(R::KEY)
+            .with_request_api_key(R::KEY as i16)
             .with_request_api_version(version)
             .with_correlation_id(id)
             .with_client_id(Some(StrBytes::from_static_str(CLIENT_ID)));
@@ -153,7 +177,7 @@ impl Connection {
         let away = |error| Fault::away(&self.place, error);
         self.stream.set_write_timeout(Some(RESPONSE_LIMIT)).map_err(away)?;
         self.stream.write_all(&self.out).map_err(away)?;
-        Ok(Sent { id, version, until })
+        Ok(Sent { id, until })
     }
 
     /// Waits for the response to `sent`: header and body, into `frame`, whose old contents are overwritten.

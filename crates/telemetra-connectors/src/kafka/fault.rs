@@ -5,7 +5,7 @@ use telemetra_engine::source::SourceError;
 
 /// Why something that needs a broker failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub enum Fault {
     /// No connection, or it broke: try again, maybe elsewhere.
     #[error("{place}: {cause}")]
     Away {

@@ -30,9 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// Reads one range.
-#[derive(Debug)]
-pub(super) struct Reader<'c> {
+/// Reads one range; see [`Cluster::read`].
+pub struct Reader<'c> {
     cluster: &'c Cluster,
     topic: Topic,
     partition: u32,
