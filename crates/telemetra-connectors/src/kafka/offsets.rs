@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kafka_protocol::{
     error::ResponseError,
     messages::{
-        ListOffsetsRequest, TopicName,
+        BrokerId, ListOffsetsRequest, TopicName,
         list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
     },
     protocol::{StrBytes, VersionRange},
@@ -20,6 +20,8 @@ use super::{
 /// With leader epochs (Kafka 2.1) up to the newest that was read for this.
 const VERSIONS: VersionRange = VersionRange { min: 4, max: 8 };
 const READ_COMMITTED: i8 = 1;
+/// Who asks is no broker; a broker is told of what is not committed too.
+const CONSUMER: BrokerId = BrokerId(-1);
 
 /// Which offset of a partition is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +68,10 @@ pub(super) fn offsets(
     for (broker, partitions) in by_broker {
         let name = TopicName(StrBytes::from_string(topic.name.clone()));
         let asked = ListOffsetsTopic::default().with_name(name).with_partitions(partitions);
-        let request =
-            ListOffsetsRequest::default().with_isolation_level(READ_COMMITTED).with_topics(vec![asked]);
+        let request = ListOffsetsRequest::default()
+            .with_replica_id(CONSUMER)
+            .with_isolation_level(READ_COMMITTED)
+            .with_topics(vec![asked]);
         let (place, response) = cluster.with(broker, |connection| {
             Ok((connection.place().to_owned(), connection.call(&request, VERSIONS)?))
         })?;

@@ -53,9 +53,11 @@ os._exit(0)
 "#;
 
 fn cluster(kafka: &Kafka) -> Cluster {
-    let address = kafka.address(Listener::Plain);
-    let (host, port) = address.rsplit_once(':').expect("host:port");
-    Cluster::new(vec![Address { host: host.to_owned(), port: port.parse().expect("a port") }])
+    let address = |it: &str| {
+        let (host, port) = it.rsplit_once(':').expect("host:port");
+        Address { host: host.to_owned(), port: port.parse().expect("a port") }
+    };
+    Cluster::new(kafka.address(Listener::Plain).split(',').map(address).collect())
 }
 
 /// Partition, offset and value of all that can be read now, in pieces of at most `piece` offsets.
