@@ -88,6 +88,7 @@ fn records() {
     check(&payload(&[12, 0, 0, 0, 1, 1, 1]), &end);
     check(&payload(&[12, 0, 0, 0, 1, 1, 2]), &end);
     check(&payload(&[14, 0, 0, 0, 1, 1, 0, 0]), &end);
+    check(&payload(&[14, 0, 0, 0, 1, 1, 1, 0]), &end);
     check(&payload(&[by_hand(0, b"x"), vec![0]].concat()), &malformed("bytes follow its last record"));
     let offsets = malformed("the offsets of its records do not ascend within its own");
     check(&payload(&by_hand(1, b"x")), &offsets);
