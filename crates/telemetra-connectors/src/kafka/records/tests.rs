@@ -340,7 +340,7 @@ fn a_long_record_is_truncated_and_its_neighbours_are_whole() {
 
 #[test]
 fn a_batch_of_more_records_than_a_chunk_holds_comes_in_parts() {
-    let count = 2 * CHUNK_RECORDS_MAX + 5;
+    let count = CHUNK_RECORDS_MAX + 5;
     let mut payload = Vec::new();
     for at in 0..count as u64 {
         payload.extend(by_hand(at, b"x"));
@@ -359,7 +359,21 @@ fn a_batch_of_more_records_than_a_chunk_holds_comes_in_parts() {
         chunks += 1;
         assert_eq!(fetched.next_offset(), Some(next));
     }
-    assert_eq!((next, chunks), (7 + count as u64 + 1, 4));
+    assert_eq!((next, chunks), (7 + count as u64 + 1, 3));
+}
+
+#[test]
+fn packed_batches_come_in_chunks_of_about_one_size() {
+    let value = vec![b'x'; CHUNK_BYTES / 3];
+    let batches = (0..10).map(|offset| encoded(&[record(offset, Some(&value))], Packing::Lz4));
+    let bytes = batches.collect::<Vec<_>>().concat();
+    let end = bytes.len();
+    let mut fetched = Fetched::new(bytes, 0..end, Vec::new());
+    let (mut chunk, mut counts) = (Chunk::default(), Vec::new());
+    while fetched.next_chunk(&ALL, &mut chunk).unwrap() {
+        counts.push(chunk.records.len());
+    }
+    assert_eq!(counts, [3, 3, 3, 1]);
 }
 
 #[test]

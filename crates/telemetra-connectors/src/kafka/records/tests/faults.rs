@@ -88,6 +88,7 @@ fn records() {
     check(&payload(&[12, 0, 0, 0, 1, 1, 1]), &end);
     check(&payload(&[12, 0, 0, 0, 1, 1, 2]), &end);
     check(&payload(&[14, 0, 0, 0, 1, 1, 0, 0]), &end);
+    check(&payload(&[14, 0, 0, 0, 1, 1, 1, 0]), &end);
     check(&payload(&[by_hand(0, b"x"), vec![0]].concat()), &malformed("bytes follow its last record"));
     let offsets = malformed("the offsets of its records do not ascend within its own");
     check(&payload(&by_hand(1, b"x")), &offsets);
@@ -136,8 +137,9 @@ fn a_batch_that_unpacks_to_too_much_is_refused_in_bounded_memory() {
         Packing::Zstd => zstd::stream::encode_all(std::io::repeat(b' ').take(1 << 30), 1).unwrap(),
         _ => packing.pack(&vec![b' '; BATCH_BYTES_MAX + 1]),
     };
-    for packing in &PACKINGS[1..] {
-        let batch = sealed(5, 0, packing.codec() as i16, 1, &bomb(*packing));
+    for packing in [Packing::Gzip, Packing::Snappy, Packing::SnappyFramed, Packing::Lz4Linked, Packing::Zstd]
+    {
+        let batch = sealed(5, 0, packing.codec() as i16, 1, &bomb(packing));
         let end = batch.len();
         let mut fetched = Fetched::new(batch, 0..end, Vec::new());
         let mut chunk = Chunk::default();
@@ -152,7 +154,7 @@ fn a_batch_that_unpacks_to_too_much_is_refused_in_bounded_memory() {
 #[test]
 fn a_large_batch_within_the_bound_is_read() {
     let value = vec![b'x'; BATCH_BYTES_MAX - 100];
-    for packing in &PACKINGS {
+    for packing in [Packing::None, Packing::Gzip, Packing::SnappyFramed, Packing::Lz4, Packing::Zstd] {
         let batch = sealed(5, 0, packing.codec() as i16, 1, &packing.pack(&by_hand(0, &value)));
         let got = read(&batch, &[], ALL);
         assert_eq!((got.records.len(), got.next, got.fault), (1, Some(6), None), "{packing:?}");

@@ -105,7 +105,7 @@ proptest! {
             8..12 => prop_assert!(got.records.is_empty() && (got.fault.is_some() || got.needs.is_some())),
             // The leader's epoch: not looked at.
             12..16 => prop_assert_eq!((got.records, got.fault), (good, None)),
-            16 => prop_assert_eq!(got.fault, Some(RecordsFault::Magic { base_offset: 1 << 20, magic: bytes[16] as i8 })),
+            16 => prop_assert_eq!(got.fault, Some(RecordsFault::Magic { base_offset: records[0].offset, magic: bytes[16] as i8 })),
             // A negative count or delta is seen before the checksum is.
             _ => prop_assert!(got.records.is_empty() && got.fault.is_some()),
         }

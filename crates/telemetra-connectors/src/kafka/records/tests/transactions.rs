@@ -9,7 +9,7 @@ use super::*;
 enum Step {
     /// Writes so many records in a transaction, which it begins if none is open.
     Write(u64),
-    /// Writes one record outside of transactions.
+    /// Writes one record outside of transactions, even while one is open.
     Plain,
     /// Ends its transaction, if one is open.
     End { is_commit: bool },
@@ -40,7 +40,8 @@ impl Log {
             match step {
                 Step::Plain => {
                     log.records.push((log.end, None));
-                    log.push(&[record(log.end, Some(b"x"))], packing);
+                    let outside = Record { transactional: false, ..in_transaction(log.end, producer) };
+                    log.push(&[outside], packing);
                 }
                 Step::Write(count) => {
                     let id = open.unwrap_or(log.transactions.len());
