@@ -11,6 +11,7 @@ mod faults;
 mod folders;
 mod golden;
 mod instances;
+mod kafka;
 mod quarantine;
 mod seam;
 mod search_path;

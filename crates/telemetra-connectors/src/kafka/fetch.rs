@@ -1,0 +1,262 @@
+//! One fetch: a request for the records of one partition from an offset on, and where they lie in the answer.
+//!
+//! The answer is read here by hand, in place: the records stay where the socket put them, and nothing in it can ask for
+//! more memory than it has bytes. Layout of versions 13 to 17 as in Kafka's `FetchResponse.json`.
+
+use std::ops::Range;
+
+use kafka_protocol::{
+    error::ResponseError,
+    messages::{
+        FetchRequest,
+        fetch_request::{FetchPartition, FetchTopic},
+    },
+    protocol::VersionRange,
+};
+use telemetra_engine::ids::Offset;
+use uuid::Uuid;
+
+use super::{connection::Connection, fault::Fault};
+
+/// With topic ids (Kafka 3.1) up to the newest that was read for this.
+const VERSIONS: VersionRange = VersionRange { min: 13, max: 17 };
+/// Longest wait of the broker for a first byte, milliseconds.
+const WAIT_MS: i32 = 500;
+/// Only what is below the last stable offset, and which transactions were given up.
+const READ_COMMITTED: i8 = 1;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask {
+    pub(super) topic: Uuid,
+    pub(super) partition: u32,
+    pub(super) leader_epoch: i32,
+    pub(super) offset: Offset,
+    /// Bytes of records; the broker sends one batch even if that is longer.
+    pub(super) bytes: i32,
+}
+
+/// What came.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// Kafka's code of the partition, or of all.
+    pub(super) code: i16,
+    pub(super) throttle_ms: i32,
+    /// First offset that may still be given up.
+    pub(super) last_stable: i64,
+    /// Producer ids and first offsets of transactions that were given up.
+    pub(super) aborted: Vec<(i64, i64)>,
+    /// Where the record batches lie in the response.
+    pub(super) records: Range<usize>,
+}
+
+/// Asks, and leaves the response in `frame`.
+///
+/// # Errors
+/// `Refused` with the partition's code; those of the connection.
+pub(super) fn fetch(
+    connection: &mut Connection,
+    ask: &Ask,
+    what: &str,
+    frame: &mut Vec<u8>,
+) -> Result<Answer, Fault> {
+    let partition = FetchPartition::default()
+        .with_partition(ask.partition.cast_signed())
+        .with_current_leader_epoch(ask.leader_epoch)
+        .with_fetch_offset(ask.offset.cast_signed())
+        .with_partition_max_bytes(ask.bytes);
+    let request = FetchRequest::default()
+        .with_max_wait_ms(WAIT_MS)
+        .with_min_bytes(1)
+        .with_max_bytes(ask.bytes)
+        .with_isolation_level(READ_COMMITTED)
+        .with_topics(vec![FetchTopic::default().with_topic_id(ask.topic).with_partitions(vec![partition])]);
+    let version = connection.version::<FetchRequest>(VERSIONS)?;
+    let sent = connection.send(&request, version)?;
+    connection.receive(&sent, frame)?;
+    let Some(answer) = Answer::of(frame, ask.partition) else {
+        return Err(Fault::away(connection.place(), format!("a response to a fetch of {what} that cannot be read")));
+    };
+    connection.throttle(answer.throttle_ms);
+    match ResponseError::try_from_code(answer.code) {
+        None => Ok(answer),
+        Some(code) => {
+            Err(Fault::Refused { place: connection.place().to_owned(), what: format!("a fetch of {what}"), code })
+        }
+    }
+}
+
+impl Answer {
+    /// Reads a response for one partition, from its correlation id on; `None` for what is none.
+    pub(super) fn of(frame: &[u8], partition: u32) -> Option<Self> {
+        let mut at = Cursor { bytes: frame, at: 0 };
+        at.skip(4)?;
+        at.skip_tags()?;
+        let mut answer = Self { throttle_ms: at.i32()?, code: at.i16()?, ..Self::default() };
+        let _session = at.i32()?;
+        for _ in 0..at.count()? {
+            at.skip(16)?;
+            for _ in 0..at.count()? {
+                let number = at.i32()?;
+                let is_it = number == partition.cast_signed();
+                let part = Self::of_partition(&mut at)?;
+                if is_it {
+                    let code = if answer.code == 0 { part.code } else { answer.code };
+                    answer = Self { code, throttle_ms: answer.throttle_ms, ..part };
+                }
+            }
+            at.skip_tags()?;
+        }
+        Some(answer)
+    }
+
+    fn of_partition(at: &mut Cursor<'_>) -> Option<Self> {
+        let code = at.i16()?;
+        let _high_watermark = at.i64()?;
+        let last_stable = at.i64()?;
+        let _log_start = at.i64()?;
+        let count = at.count()?;
+        // Seventeen bytes each: no more than that can be there.
+        let mut aborted = Vec::with_capacity(count.min(at.left() / 17));
+        for _ in 0..count {
+            aborted.push((at.i64()?, at.i64()?));
+            at.skip_tags()?;
+        }
+        let _preferred_replica = at.i32()?;
+        let length = at.count()?;
+        let from = at.at;
+        at.skip(length)?;
+        let records = from..at.at;
+        at.skip_tags()?;
+        Some(Self { code, throttle_ms: 0, last_stable, aborted, records })
+    }
+}
+
+/// Reads Kafka's primitive types; `None` where the bytes end too early.
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Cursor<'_> {
+    fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    fn skip(&mut self, count: usize) -> Option<()> {
+        self.at = self.at.checked_add(count).filter(|&at| at <= self.bytes.len())?;
+        Some(())
+    }
+
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let bytes = self.bytes[self.at..].first_chunk().copied()?;
+        self.at += N;
+        Some(bytes)
+    }
+
+    fn i16(&mut self) -> Option<i16> {
+        self.take().map(i16::from_be_bytes)
+    }
+
+    fn i32(&mut self) -> Option<i32> {
+        self.take().map(i32::from_be_bytes)
+    }
+
+    fn i64(&mut self) -> Option<i64> {
+        self.take().map(i64::from_be_bytes)
+    }
+
+    fn uvarint(&mut self) -> Option<u32> {
+        let mut value = 0_u32;
+        for shift in (0..35).step_by(7) {
+            let [byte] = self.take()?;
+            value |= u32::from(byte & 0x7f).checked_shl(shift)?;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// Length of a compact array or of bytes: one is added to it, and 0 stands for null.
+    fn count(&mut self) -> Option<usize> {
+        Some(self.uvarint()?.saturating_sub(1) as usize)
+    }
+
+    fn skip_tags(&mut self) -> Option<()> {
+        for _ in 0..self.uvarint()? {
+            self.uvarint()?;
+            let bytes = self.uvarint()? as usize;
+            self.skip(bytes)?;
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{Bytes, BytesMut};
+    use kafka_protocol::{
+        messages::{
+            FetchResponse, ProducerId, ResponseHeader,
+            fetch_response::{AbortedTransaction, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData},
+        },
+        protocol::{Encodable, HeaderVersion},
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encoded(response: &FetchResponse, version: i16) -> Vec<u8> {
+        let mut frame = BytesMut::new();
+        let header = ResponseHeader::default().with_correlation_id(7);
+        header.encode(&mut frame, FetchResponse::header_version(version)).expect("a header");
+        response.encode(&mut frame, version).expect("a response");
+        frame.to_vec()
+    }
+
+    fn response(records: Option<&'static [u8]>, aborted: Option<Vec<(i64, i64)>>, code: i16) -> FetchResponse {
+        let aborted = aborted.map(|all| {
+            let one = |(producer, first)| {
+                AbortedTransaction::default().with_producer_id(ProducerId(producer)).with_first_offset(first)
+            };
+            all.into_iter().map(one).collect()
+        });
+        let partition = PartitionData::default()
+            .with_partition_index(3)
+            .with_error_code(code)
+            .with_high_watermark(99)
+            .with_last_stable_offset(90)
+            .with_current_leader(LeaderIdAndEpoch::default().with_leader_epoch(5))
+            .with_aborted_transactions(aborted)
+            .with_records(records.map(Bytes::from_static));
+        let topic = FetchableTopicResponse::default().with_topic_id(Uuid::from_u128(1)).with_partitions(vec![partition]);
+        FetchResponse::default().with_throttle_time_ms(12).with_responses(vec![topic])
+    }
+
+    #[test]
+    fn an_answer_is_read_as_it_was_written() {
+        for version in VERSIONS.min..=VERSIONS.max {
+            let frame = encoded(&response(Some(b"records"), Some(vec![(1, 2), (3, 4)]), 0), version);
+            let answer = Answer::of(&frame, 3).expect("a response");
+            assert_eq!(&frame[answer.records.clone()], b"records");
+            assert_eq!((answer.throttle_ms, answer.last_stable, answer.code), (12, 90, 0));
+            assert_eq!(answer.aborted, [(1, 2), (3, 4)]);
+            let answer = Answer::of(&encoded(&response(None, None, 6), version), 3).expect("a response");
+            assert_eq!((answer.records.len(), answer.aborted.len(), answer.code), (0, 0, 6));
+            // What stops at any byte is no response.
+            for end in 0..frame.len() - 1 {
+                assert_eq!(Answer::of(&frame[..end], 3), None, "{end}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_not(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Some(answer) = Answer::of(&bytes, 0) {
+                prop_assert!(answer.records.end <= bytes.len());
+            }
+        }
+    }
+}
