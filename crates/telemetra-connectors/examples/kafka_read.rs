@@ -12,7 +12,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [host, port, name] = &arguments[..] else { return Err("HOST PORT TOPIC".into()) };
     let cluster = Cluster::new(vec![Address { host: host.clone(), port: port.parse()? }]);
-    let topic = cluster.topics(std::slice::from_ref(name))?.pop().flatten().ok_or("there is no such topic")?;
+    let topic =
+        cluster.topics(std::slice::from_ref(name))?.pop().flatten().ok_or("there is no such topic")?;
     let begins = cluster.offsets(&topic, Which::Earliest)?;
     let ends = cluster.offsets(&topic, Which::LastStable)?;
     let (begun, mut chunk) = (Instant::now(), Chunk::default());

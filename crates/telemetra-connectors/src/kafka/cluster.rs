@@ -113,7 +113,8 @@ impl Cluster {
         work: impl FnOnce(&mut Connection) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let address = self.known().brokers.get(&broker).cloned();
-        let address = address.ok_or_else(|| Fault::away(&format!("broker {broker}"), "it is not in the cluster"))?;
+        let address =
+            address.ok_or_else(|| Fault::away(&format!("broker {broker}"), "it is not in the cluster"))?;
         self.with_address(&address, work)
     }
 
@@ -168,8 +169,9 @@ impl Cluster {
     fn take_brokers(&self, response: &MetadataResponse) -> Result<(), Fault> {
         let mut brokers = BTreeMap::new();
         for broker in &response.brokers {
-            let port = u16::try_from(broker.port)
-                .map_err(|_| Fault::Halt(format!("broker {} is at port {}", broker.node_id.0, broker.port)))?;
+            let port = u16::try_from(broker.port).map_err(|_| {
+                Fault::Halt(format!("broker {} is at port {}", broker.node_id.0, broker.port))
+            })?;
             brokers.insert(broker.node_id.0, Address { host: broker.host.to_string(), port });
         }
         let mut known = self.known();

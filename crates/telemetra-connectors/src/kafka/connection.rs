@@ -18,7 +18,8 @@ use kafka_protocol::{
         ListOffsetsResponse, MetadataRequest, MetadataResponse, RequestHeader, ResponseHeader,
     },
     protocol::{
-        Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange, encode_request_header_into_buffer,
+        Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange,
+        encode_request_header_into_buffer,
     },
 };
 
@@ -169,7 +170,9 @@ impl Connection {
         self.out.put_i32(0);
         let encoded = encode_request_header_into_buffer(&mut self.out, &header)
             .and_then(|()| request.encode(&mut self.out, version));
-        encoded.map_err(|error| Fault::Halt(format!("a request to {} cannot be written: {error}", self.place)))?;
+        encoded.map_err(|error| {
+            Fault::Halt(format!("a request to {} cannot be written: {error}", self.place))
+        })?;
         let length = i32::try_from(self.out.len() - LENGTH)
             .map_err(|_| Fault::Halt(format!("a request to {} is too long", self.place)))?;
         self.out[..LENGTH].copy_from_slice(&length.to_be_bytes());
@@ -190,7 +193,10 @@ impl Connection {
         self.fill(&mut length, sent.until)?;
         let length = usize::try_from(i32::from_be_bytes(length)).unwrap_or(0);
         if !(LENGTH..=RESPONSE_BYTES_MAX).contains(&length) {
-            return Err(Fault::away(&self.place, format!("a response of {length} bytes: is this a Kafka broker?")));
+            return Err(Fault::away(
+                &self.place,
+                format!("a response of {length} bytes: is this a Kafka broker?"),
+            ));
         }
         frame.resize(length, 0);
         self.fill(frame, sent.until)?;
@@ -242,12 +248,14 @@ impl Connection {
         let mut frame = Vec::new();
         self.receive(&sent, &mut frame)?;
         let mut body = Bytes::from(frame);
-        let malformed = |error| Fault::away(&self.place, format!("no Kafka broker answers like this: {error}"));
+        let malformed =
+            |error| Fault::away(&self.place, format!("no Kafka broker answers like this: {error}"));
         ResponseHeader::decode(&mut body, ApiVersionsResponse::header_version(3)).map_err(malformed)?;
         // To a version that it lacks a broker answers in version 0, whose code stands first as well.
         let code = body.clone().try_get_i16().unwrap_or(-1);
         if ResponseError::try_from_code(code) == Some(ResponseError::UnsupportedVersion) {
-            let text = format!("{}: the broker is older than Kafka 2.4; telemetra needs 3.1 or newer", self.place);
+            let text =
+                format!("{}: the broker is older than Kafka 2.4; telemetra needs 3.1 or newer", self.place);
             return Err(Fault::Halt(text));
         }
         let response = ApiVersionsResponse::decode(&mut body, 3).map_err(malformed)?;
@@ -270,5 +278,8 @@ fn connect(address: &Address, place: &str) -> Result<TcpStream, Fault> {
             Err(error) => cause = Some(error),
         }
     }
-    Err(Fault::away(place, cause.map_or_else(|| "the name has no address".to_owned(), |error| error.to_string())))
+    Err(Fault::away(
+        place,
+        cause.map_or_else(|| "the name has no address".to_owned(), |error| error.to_string()),
+    ))
 }

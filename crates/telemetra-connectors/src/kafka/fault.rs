@@ -1,5 +1,7 @@
 //! Why talking to a broker failed, one variant per decision.
 
+use std::error::Error;
+
 use kafka_protocol::error::ResponseError;
 use telemetra_engine::source::SourceError;
 
@@ -31,15 +33,15 @@ pub enum Fault {
 
 impl Fault {
     /// The connection broke, or never was.
-    pub(super) fn away(place: &str, cause: impl ToString) -> Self {
-        Self::Away { place: place.to_owned(), cause: cause.to_string() }
+    pub(super) fn away(place: &str, cause: impl Into<Box<dyn Error>>) -> Self {
+        Self::Away { place: place.to_owned(), cause: cause.into().to_string() }
     }
 
     /// Whether another broker than was thought must be asked.
     pub(super) fn is_elsewhere(&self) -> bool {
         use ResponseError::{
-            FencedLeaderEpoch, LeaderNotAvailable, NotLeaderOrFollower, ReplicaNotAvailable, UnknownLeaderEpoch,
-            UnknownTopicOrPartition,
+            FencedLeaderEpoch, LeaderNotAvailable, NotLeaderOrFollower, ReplicaNotAvailable,
+            UnknownLeaderEpoch, UnknownTopicOrPartition,
         };
         match self {
             Self::Away { .. } => true,

@@ -48,11 +48,7 @@ impl Which {
 ///
 /// # Errors
 /// Of the first partition that has no leader or refuses: look for leaders anew and ask again.
-pub(super) fn offsets(
-    cluster: &Cluster,
-    topic: &Topic,
-    which: Which,
-) -> Result<Vec<Option<Offset>>, Fault> {
+pub(super) fn offsets(cluster: &Cluster, topic: &Topic, which: Which) -> Result<Vec<Option<Offset>>, Fault> {
     let mut by_broker: BTreeMap<i32, Vec<ListOffsetsPartition>> = BTreeMap::new();
     for (number, leader) in (0..).zip(&topic.partitions) {
         let broker = leader.broker.ok_or_else(|| {

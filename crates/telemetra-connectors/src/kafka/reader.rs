@@ -66,7 +66,10 @@ impl<'c> Reader<'c> {
                         continue;
                     }
                     self.buffer = fetched.into_buffer();
-                    Fault::away(&self.what(), format!("nothing comes below the last stable offset {last_stable}"))
+                    Fault::away(
+                        &self.what(),
+                        format!("nothing comes below the last stable offset {last_stable}"),
+                    )
                 }
                 Err(fault @ Fault::Halt(_)) => return Err(fault.into()),
                 Err(fault) => fault,
@@ -88,13 +91,8 @@ impl<'c> Reader<'c> {
         let (broker, leader_epoch) = leader
             .and_then(|leader| Some((leader.broker?, leader.epoch)))
             .ok_or_else(|| Fault::away(&what, "nobody leads it now"))?;
-        let ask = Ask {
-            topic: self.topic.id,
-            partition: self.partition,
-            leader_epoch,
-            offset: self.at,
-            bytes,
-        };
+        let ask =
+            Ask { topic: self.topic.id, partition: self.partition, leader_epoch, offset: self.at, bytes };
         let frame = &mut self.buffer;
         let answer = self.cluster.with(broker, |connection| fetch(connection, &ask, &what, frame))?;
         let fetched = Fetched::new(mem::take(&mut self.buffer), answer.records, answer.aborted);
@@ -104,13 +102,18 @@ impl<'c> Reader<'c> {
     /// Looks who leads the partition now.
     fn find_leader(&mut self) -> Result<(), SourceError> {
         // Nobody answers: the pause goes on.
-        let Ok(mut topics) = self.cluster.topics(std::slice::from_ref(&self.topic.name)) else { return Ok(()) };
+        let Ok(mut topics) = self.cluster.topics(std::slice::from_ref(&self.topic.name)) else {
+            return Ok(());
+        };
         match topics.pop().flatten() {
             Some(topic) if topic.id == self.topic.id => {
                 self.topic = topic;
                 Ok(())
             }
-            _ => Err(SourceError::Changed(format!("topic {} is no longer the one that was planned", self.topic.name))),
+            _ => Err(SourceError::Changed(format!(
+                "topic {} is no longer the one that was planned",
+                self.topic.name
+            ))),
         }
     }
 }
@@ -129,7 +132,12 @@ impl RangeReader for Reader<'_> {
                 self.fetched = Some(fetched);
                 return Ok(true);
             }
-            self.at = fetched.next_offset().unwrap_or(self.at).max(self.at);
+            let next = fetched.next_offset().unwrap_or(self.at);
+            if next <= self.at {
+                let text = format!("{}: the broker sent batches that end before it", self.what());
+                return Err(SourceError::Changed(text));
+            }
+            self.at = next;
             self.buffer = fetched.into_buffer();
         }
         Ok(false)
