@@ -1,6 +1,6 @@
 //! Numbers for people: statistics as plain data, published after each step.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use telemetra_core::watermark::Watermark;
 
@@ -13,6 +13,19 @@ use crate::{
     source::PartitionView,
     step::Summary,
 };
+
+/// Wall time of a batch's steps until it is handed over to the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Laps {
+    /// Looking for records, and planning.
+    pub plan: Duration,
+    /// Reading, decoding and folding.
+    pub read: Duration,
+    /// Waiting for the batch before to be committed.
+    pub wait: Duration,
+    /// Merging, making rows, and handing them over.
+    pub merge: Duration,
+}
 
 /// Statistics of one running instance. Sums count from its start, positions are the newest committed.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +68,8 @@ pub struct Report {
     pub replay_records_max: u64,
     /// Records read again at the start.
     pub replayed: u64,
+    /// How long the steps of the batch took that was handed over last.
+    pub laps: Laps,
     /// Number of the last batch.
     pub batch_id: u64,
     /// The watermark committed by it.

@@ -5,7 +5,12 @@
 //! what was folded meanwhile; the next step plans anew from the committed state, at any size, and at a smaller
 //! one if it took the store too long.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    mem::replace,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use telemetra_core::{
     logic::{EmitRequest, Emitted, Logic, OpenCheck},
@@ -25,7 +30,7 @@ use crate::{
     peek::see_new_files,
     plan::{Plan, plan},
     progress::{Partition, Progress},
-    report::Report,
+    report::{Laps, Report},
     sink::{BatchKind, Commit, Gap, Sink, SinkError, Tally},
     size::BatchSize,
     source::Source,
@@ -102,11 +107,16 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
     /// # Errors
     /// What stopped it; after [`JobError::Retry`] the job is intact and `step` may be called again.
     pub fn step(&mut self, now_ms: i64) -> Result<Stepped, JobError> {
+        let (mut laps, mut begun) = (Laps::default(), Instant::now());
+        let mut lap = |lap: &mut Duration| *lap = replace(&mut begun, Instant::now()).elapsed();
         let plan = self.plan(now_ms)?;
+        lap(&mut laps.plan);
         let folded = self.read_decode_fold(&plan)?;
+        lap(&mut laps.read);
         if !self.settle()? {
             return Ok(Stepped::Dropped);
         }
+        lap(&mut laps.wait);
         let Some(merged) = self.merge(&plan, folded)? else {
             self.committer.sink().noticed()?;
             return Ok(Stepped::Nothing);
@@ -114,6 +124,8 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         let records = merged.folds.tally.records;
         let (merged, emitted) = self.emit(merged)?;
         self.commit(merged, emitted)?;
+        lap(&mut laps.merge);
+        self.report.laps = laps;
         Ok(Stepped::Batch { records })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! It stands between the loop and the engine's job, and changes nothing of what either sees.
 
-use std::{path::Path, time::Instant};
+use std::path::Path;
 
 use telemetra_engine::{error::JobError, report::Report, step::Stepped};
 
@@ -25,15 +25,9 @@ impl AfterCommit {
         Self { work, log: MetricsLog::new(log_dir), exporter }
     }
 
-    /// Looks at what `done` came to; it took from `begun` until now.
-    fn see<T>(
-        &mut self,
-        begun: Instant,
-        handed_over: bool,
-        done: Result<T, JobError>,
-    ) -> Result<T, JobError> {
-        let stepped = handed_over.then(|| begun.elapsed());
-        if self.log.see(self.work.report(), stepped, &instant(now_ms())) {
+    /// Looks at what `done` came to.
+    fn see<T>(&mut self, handed_over: bool, done: Result<T, JobError>) -> Result<T, JobError> {
+        if self.log.see(self.work.report(), handed_over, &instant(now_ms())) {
             self.exporter.wake();
         }
         done
@@ -42,25 +36,21 @@ impl AfterCommit {
 
 impl Work for AfterCommit {
     fn step(&mut self, now_ms: i64) -> Result<Stepped, JobError> {
-        let begun = Instant::now();
         let done = self.work.step(now_ms);
         let handed_over = matches!(done, Ok(Stepped::Batch { .. }));
-        self.see(begun, handed_over, done)
+        self.see(handed_over, done)
     }
     fn settle(&mut self) -> Result<bool, JobError> {
-        let begun = Instant::now();
         let done = self.work.settle();
-        self.see(begun, false, done)
+        self.see(false, done)
     }
     fn drain(&mut self, now_ms: i64) -> Result<(), JobError> {
-        let begun = Instant::now();
         let done = self.work.drain(now_ms);
-        self.see(begun, false, done)
+        self.see(false, done)
     }
     fn flush(&mut self, now_ms: i64) -> Result<(), JobError> {
-        let begun = Instant::now();
         let done = self.work.flush(now_ms);
-        self.see(begun, false, done)
+        self.see(false, done)
     }
     fn report(&self) -> &Report {
         self.work.report()

@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde::Serialize;
-use telemetra_engine::report::Report;
+use telemetra_engine::report::{Laps, Report};
 
 /// Name of the file in the folder of logs.
 const NAME: &str = "streaming_metrics.log";
@@ -26,8 +26,8 @@ pub(super) struct MetricsLog {
     path: PathBuf,
     bytes_max: u64,
     seen: Seen,
-    /// Of the batch that is being committed: how long its step took, and when that ended.
-    in_flight: Option<(Duration, Instant)>,
+    /// Of the batch that is being committed: how long its steps took, and when they ended.
+    in_flight: Option<(Laps, Instant)>,
     file: Option<(File, u64)>,
     is_failing: bool,
 }
@@ -43,8 +43,14 @@ struct Line<'a> {
     duplicate: u64,
     conflict: u64,
     quarantined: u64,
-    /// Plan, read, decode and fold, with the wait for the batch before.
-    step_ms: u64,
+    /// Looking for records, and planning.
+    plan_ms: u64,
+    /// Reading and checking.
+    read_ms: u64,
+    /// Waiting for the batch before.
+    wait_ms: u64,
+    /// Merging, and handing over.
+    merge_ms: u64,
     /// From then until it was known to be applied; the next batch is read meanwhile.
     commit_ms: u64,
 }
@@ -83,14 +89,14 @@ impl MetricsLog {
         Self { path, bytes_max: BYTES_MAX, seen, in_flight: None, file: None, is_failing: false }
     }
 
-    /// Writes the line of a batch that became known as applied, if one did, at `at` (an instant as text). `stepped` is
-    /// how long the step took, if it handed over another. Returns whether a batch was applied.
-    pub(super) fn see(&mut self, report: &Report, stepped: Option<Duration>, at: &str) -> bool {
+    /// Writes the line of a batch that became known as applied, if one did, at `at` (an instant as text). `handed_over`
+    /// says that another was given to the store just now. Returns whether a batch was applied.
+    pub(super) fn see(&mut self, report: &Report, handed_over: bool, at: &str) -> bool {
         let (seen, now) = (Seen::of(report), Instant::now());
         let is_applied = seen.batches > self.seen.batches;
         if is_applied {
             let before = std::mem::replace(&mut self.seen, seen);
-            let (step, handed_at) = self.in_flight.take().unwrap_or((Duration::ZERO, now));
+            let (laps, handed_at) = self.in_flight.take().unwrap_or((Laps::default(), now));
             let line = Line {
                 at,
                 batch: report.batch_id,
@@ -100,13 +106,16 @@ impl MetricsLog {
                 duplicate: seen.duplicates - before.duplicates,
                 conflict: seen.conflicts - before.conflicts,
                 quarantined: seen.quarantined - before.quarantined,
-                step_ms: ms(step),
+                plan_ms: ms(laps.plan),
+                read_ms: ms(laps.read),
+                wait_ms: ms(laps.wait),
+                merge_ms: ms(laps.merge),
                 commit_ms: ms(now.duration_since(handed_at)),
             };
             self.write(&line);
         }
-        if let Some(step) = stepped {
-            self.in_flight = Some((step, now));
+        if handed_over {
+            self.in_flight = Some((report.laps, now));
         }
         is_applied
     }
@@ -190,21 +199,22 @@ mod tests {
     fn each_batch_is_one_line_and_the_log_is_bounded() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let folder = folder.path().join("logs");
-        let mut log = MetricsLog { bytes_max: 320, ..MetricsLog::new(&folder) };
+        let mut log = MetricsLog { bytes_max: 400, ..MetricsLog::new(&folder) };
         let mut report = Report::default();
         let lines = |name: &str| -> Vec<Value> {
             let text = fs::read_to_string(folder.join(name)).expect("it is there");
             text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
         };
-        assert!(!log.see(&report, Some(Duration::from_millis(5)), "now"));
+        report.laps.read = Duration::from_millis(5);
+        assert!(!log.see(&report, true, "now"));
         for batch in 1..=3 {
             report.batches += 1;
             report.batch_id = batch;
             report.files += 2;
             (report.tally.records, report.tally.dead) = (batch * 10, batch);
             (report.applied.conflicts, report.applied.refused) = (batch, batch);
-            assert!(log.see(&report, None, "now"));
-            assert!(!log.see(&report, None, "now"));
+            assert!(log.see(&report, false, "now"));
+            assert!(!log.see(&report, false, "now"));
         }
         let (before, now) = (lines("streaming_metrics.log.1"), lines(NAME));
         assert_eq!((before.len(), now.len()), (2, 1));
@@ -212,7 +222,7 @@ mod tests {
             ["batch", "files", "records", "conflict", "quarantined"].map(|name| line[name].as_u64())
         };
         assert_eq!(numbers(&now[0]), [3, 2, 10, 1, 2].map(Some));
-        assert_eq!(before[0]["step_ms"], 5);
+        assert_eq!(before[0]["read_ms"], 5);
     }
 
     #[test]
@@ -223,7 +233,7 @@ mod tests {
             let mut log = MetricsLog::new(folder.path());
             let mut report = Report::default();
             report.batches = 1;
-            log.see(&report, None, "now");
+            log.see(&report, false, "now");
             let text = fs::read_to_string(folder.path().join(NAME)).expect("it is there");
             let mut lines: Vec<&str> = text.lines().collect();
             let last: Value = serde_json::from_str(lines.pop().expect("a line")).expect("a line is JSON");
@@ -245,6 +255,6 @@ mod tests {
         let mut log = MetricsLog::new(&folder.path().join("logs"));
         let mut report = Report::default();
         report.batches = 1;
-        assert!(log.see(&report, None, "now"));
+        assert!(log.see(&report, false, "now"));
     }
 }
