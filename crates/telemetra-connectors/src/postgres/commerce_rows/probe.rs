@@ -16,7 +16,7 @@ use super::{
 /// Ids that one statement asks for; the next one is under way while its answer is judged.
 const IDS: usize = 2_500;
 /// Ids that have one time limit.
-const FLIGHT_IDS: usize = 10_000;
+const FLIGHT_IDS: usize = 25_000;
 
 /// A seek in the index for each id, whatever the planner believes of the table's size: it may take a young table for
 /// an empty one and read a million rows from end to end. Nor does it weigh each of the ids. Until the end of the
