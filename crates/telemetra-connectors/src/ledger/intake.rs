@@ -8,7 +8,7 @@
 use std::{borrow::Cow, cell::OnceCell, collections::BTreeMap, ops::Range};
 
 use telemetra_core::commerce::{
-    classify::{Stored, Verdict, classify},
+    classify::{Stored, Verdict, classify, judge},
     rows::{Candidate, CommerceRows},
 };
 use telemetra_engine::{
@@ -115,40 +115,32 @@ impl<'a> Intake<'a> {
         touched.sort_unstable();
         touched.dedup();
         for id in touched {
-            self.judge(id);
+            self.judge_id(id);
         }
     }
 
     /// As [`classify`], for the candidates of one id; and what was refused is not tried again with the same values.
-    fn judge(&mut self, id: &str) {
+    fn judge_id(&mut self, id: &str) {
         let (mut first, mut refused) = (None, Vec::new());
         for (_, number) in self.of_id(id).to_vec() {
             let payload = self.rows.get(number).payload;
-            self.verdicts[number] = match (self.stored[number], &first) {
-                (Stored::Same, _) => Verdict::Duplicate,
-                (Stored::Other, _) => Verdict::Conflict,
-                (Stored::Refused, _) => {
-                    if let Some(code) = self.codes.get(&number)
-                        && refused.iter().all(|(other, _)| *other != payload)
-                    {
-                        refused.push((payload, code.clone()));
-                    }
-                    Verdict::Refused
+            let known = refused.iter().find(|(other, _)| *other == payload).map(|(_, code)| code);
+            if first.is_none()
+                && self.stored[number] == Stored::Unknown
+                && let Some(code) = known
+            {
+                self.stored[number] = Stored::Refused;
+                self.codes.insert(number, String::clone(code));
+            }
+            let verdict = judge(&payload, self.stored[number], first.as_ref());
+            match verdict {
+                Verdict::New => first = Some(payload),
+                Verdict::Refused if known.is_none() => {
+                    refused.extend(self.codes.get(&number).map(|code| (payload, code.clone())));
                 }
-                (Stored::Unknown, Some(first)) if payload == *first => Verdict::Duplicate,
-                (Stored::Unknown, Some(_)) => Verdict::Conflict,
-                (Stored::Unknown, None) => match refused.iter().find(|(other, _)| *other == payload) {
-                    Some((_, code)) => {
-                        self.stored[number] = Stored::Refused;
-                        self.codes.insert(number, code.clone());
-                        Verdict::Refused
-                    }
-                    None => {
-                        first = Some(payload);
-                        Verdict::New
-                    }
-                },
-            };
+                _ => {}
+            }
+            self.verdicts[number] = verdict;
         }
     }
 

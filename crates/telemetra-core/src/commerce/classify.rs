@@ -8,7 +8,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::{HashTable, hash_table::Entry};
 
-use super::rows::CommerceRows;
+use super::rows::{CommerceRows, Payload};
 
 /// What becomes of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,18 @@ pub enum Stored {
     Refused,
 }
 
+/// Judges a candidate by what the store says of it and by the first of its id that becomes a row, if one came before.
+pub fn judge(payload: &Payload<'_>, stored: Stored, first: Option<&Payload<'_>>) -> Verdict {
+    match (stored, first) {
+        (Stored::Same, _) => Verdict::Duplicate,
+        (Stored::Other, _) => Verdict::Conflict,
+        (Stored::Refused, _) => Verdict::Refused,
+        (Stored::Unknown, None) => Verdict::New,
+        (Stored::Unknown, Some(first)) if first == payload => Verdict::Duplicate,
+        (Stored::Unknown, Some(_)) => Verdict::Conflict,
+    }
+}
+
 /// Judges all candidates in their order; `stored` has an entry for each.
 ///
 /// # Panics
@@ -49,22 +61,19 @@ pub fn classify(rows: &CommerceRows, stored: &[Stored]) -> Vec<Verdict> {
     rows.iter()
         .zip(stored)
         .enumerate()
-        .map(|(number, (candidate, stored))| match stored {
-            Stored::Same => Verdict::Duplicate,
-            Stored::Other => Verdict::Conflict,
-            Stored::Refused => Verdict::Refused,
-            Stored::Unknown => {
-                let is_same = |&first: &usize| rows.get(first).event_id == candidate.event_id;
-                let hash = |&first: &usize| hasher.hash_one(rows.get(first).event_id);
-                match firsts.entry(hasher.hash_one(candidate.event_id), is_same, hash) {
-                    Entry::Vacant(vacant) => {
-                        vacant.insert(number);
-                        Verdict::New
-                    }
-                    Entry::Occupied(first) if rows.get(*first.get()).payload == candidate.payload => {
-                        Verdict::Duplicate
-                    }
-                    Entry::Occupied(_) => Verdict::Conflict,
+        .map(|(number, (candidate, &stored))| {
+            if stored != Stored::Unknown {
+                return judge(&candidate.payload, stored, None);
+            }
+            let is_same = |&first: &usize| rows.get(first).event_id == candidate.event_id;
+            let hash = |&first: &usize| hasher.hash_one(rows.get(first).event_id);
+            match firsts.entry(hasher.hash_one(candidate.event_id), is_same, hash) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(number);
+                    judge(&candidate.payload, stored, None)
+                }
+                Entry::Occupied(first) => {
+                    judge(&candidate.payload, stored, Some(&rows.get(*first.get()).payload))
                 }
             }
         })
@@ -74,7 +83,7 @@ pub fn classify(rows: &CommerceRows, stored: &[Stored]) -> Vec<Verdict> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::rows::{Block, EventType, Payload},
+        super::rows::{Block, EventType},
         *,
     };
     use crate::record::Origin;

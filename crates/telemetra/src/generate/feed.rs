@@ -4,7 +4,10 @@ use std::{io, path::Path};
 
 use telemetra_core::generate::{ChatGenerator, ChatPlan, Input};
 
-use super::files::{Files, Shape};
+use super::{
+    files::{Files, Shape},
+    slots::Slots,
+};
 use crate::cli::Compress;
 
 /// Names of the folders below the output folder, and what their files' names begin with.
@@ -17,9 +20,7 @@ pub struct Feed {
     generator: ChatGenerator,
     chat: Files,
     viewer: Files,
-    rotate_ms: i64,
-    /// When the current files end; `None` before the first event.
-    slot_end_ms: Option<i64>,
+    slots: Slots,
     line: Vec<u8>,
     chat_events: u64,
 }
@@ -35,8 +36,7 @@ impl Feed {
             generator,
             chat: Files::new(&folder.join(CHAT), Shape::json_lines(CHAT), compress)?,
             viewer: Files::new(&folder.join(VIEWER), Shape::json_lines(VIEWER), compress)?,
-            rotate_ms,
-            slot_end_ms: None,
+            slots: Slots::new(rotate_ms),
             line: Vec::new(),
             chat_events: 0,
         })
@@ -47,8 +47,9 @@ impl Feed {
     /// # Errors
     /// When the current files cannot be completed.
     pub fn rotate_every(&mut self, rotate_ms: i64) -> io::Result<()> {
-        self.rotate_ms = rotate_ms;
-        self.complete()
+        self.complete()?;
+        self.slots = Slots::new(rotate_ms);
+        Ok(())
     }
 
     /// Chat events so far.
@@ -85,12 +86,7 @@ impl Feed {
     }
 
     fn complete_before(&mut self, now_ms: i64) -> io::Result<()> {
-        let slot_end_ms = (now_ms.div_euclid(self.rotate_ms) + 1) * self.rotate_ms;
-        if self.slot_end_ms.is_some_and(|end_ms| end_ms < slot_end_ms) {
-            self.complete()?;
-        }
-        self.slot_end_ms = Some(slot_end_ms);
-        Ok(())
+        if self.slots.is_over(now_ms) { self.complete() } else { Ok(()) }
     }
 
     /// Completes the current files, viewer first: whoever reads chat then finds the viewers of that time.
@@ -98,7 +94,6 @@ impl Feed {
     /// # Errors
     /// When a file cannot be written.
     pub fn complete(&mut self) -> io::Result<()> {
-        self.slot_end_ms = None;
         self.viewer.rotate()?;
         self.chat.rotate()
     }

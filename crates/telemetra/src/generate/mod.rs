@@ -9,3 +9,4 @@
 pub mod feed;
 pub mod files;
 pub mod shop;
+mod slots;

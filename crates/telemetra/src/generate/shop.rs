@@ -7,7 +7,10 @@ use telemetra_core::{
     generate::{CommerceGenerator, CommercePlan, CommerceSums},
 };
 
-use super::files::{Files, Shape};
+use super::{
+    files::{Files, Shape},
+    slots::Slots,
+};
 use crate::cli::Compress;
 
 /// Files of shop events.
@@ -18,9 +21,7 @@ const SHAPE: Shape = Shape { prefix: "events", extension: "csv", head: Some(Comm
 pub struct ShopFeed {
     generator: CommerceGenerator,
     files: Files,
-    rotate_ms: i64,
-    /// When the current file ends; `None` before its first record.
-    slot_end_ms: Option<i64>,
+    slots: Slots,
     line: Vec<u8>,
 }
 
@@ -37,7 +38,7 @@ impl ShopFeed {
     ) -> anyhow::Result<Self> {
         let generator = CommerceGenerator::new(plan).map_err(|faults| anyhow::anyhow!(faults.join("; ")))?;
         let files = Files::new(folder, SHAPE, compress)?;
-        Ok(Self { generator, files, rotate_ms, slot_end_ms: None, line: Vec::new() })
+        Ok(Self { generator, files, slots: Slots::new(rotate_ms), line: Vec::new() })
     }
 
     /// Another length for the files that begin from now on.
@@ -45,8 +46,9 @@ impl ShopFeed {
     /// # Errors
     /// When the current file cannot be completed.
     pub fn rotate_every(&mut self, rotate_ms: i64) -> io::Result<()> {
-        self.rotate_ms = rotate_ms;
-        self.complete()
+        self.complete()?;
+        self.slots = Slots::new(rotate_ms);
+        Ok(())
     }
 
     /// What a run over all that was written must come to.
@@ -75,12 +77,7 @@ impl ShopFeed {
     }
 
     fn complete_before(&mut self, now_ms: i64) -> io::Result<()> {
-        let slot_end_ms = (now_ms.div_euclid(self.rotate_ms) + 1) * self.rotate_ms;
-        if self.slot_end_ms.is_some_and(|end_ms| end_ms < slot_end_ms) {
-            self.complete()?;
-        }
-        self.slot_end_ms = Some(slot_end_ms);
-        Ok(())
+        if self.slots.is_over(now_ms) { self.complete() } else { Ok(()) }
     }
 
     /// Completes the current file.
@@ -88,7 +85,6 @@ impl ShopFeed {
     /// # Errors
     /// When it cannot be written.
     pub fn complete(&mut self) -> io::Result<()> {
-        self.slot_end_ms = None;
         self.files.rotate()
     }
 }
