@@ -165,6 +165,7 @@ fn run(load: &Load) {
             from: watermark,
             to,
             largest_ms,
+            start_ms: None,
             provisional_rows_max: load.provisional_rows_max,
         };
         let mut overlay = times.time(1, || chat.merge(&open, partials).expect("within the budget"));

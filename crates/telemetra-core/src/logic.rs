@@ -59,6 +59,9 @@ pub struct EmitRequest {
     pub to: Watermark,
     /// Largest confirmed event time over all partitions; bounds `OpenCheck::end_ms`.
     pub largest_ms: Option<i64>,
+    /// Event time before which windows may lack events, because the job began behind them; `None` if it did not.
+    /// Milliseconds. Rows of such windows are incomplete, and never take the place of an adopted row.
+    pub start_ms: Option<i64>,
     /// Most provisional rows to write; `usize::MAX` in the last batch before an exit.
     pub provisional_rows_max: usize,
 }

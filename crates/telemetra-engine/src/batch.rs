@@ -53,6 +53,12 @@ pub fn lay_over<P>(
             partition.recent = split.recent;
         }
         partition.next = split.to;
+        if let (Some(begun_ms), Some(first_ms)) = (partition.begun_ms, split.first_ms) {
+            // What is stamped later than that was written later: of those windows nothing was left out.
+            let first_ms = first_ms.min(begun_ms.saturating_add(rules.future_skew_ms));
+            after.start_ms = after.start_ms.max(Some(first_ms));
+            partition.begun_ms = None;
+        }
         for (pane, offset) in split.panes {
             after.touch(pane, id, offset);
         }

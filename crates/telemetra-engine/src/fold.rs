@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use telemetra_core::{
+    limits::POSITION_EVENTS,
     logic::{Event, Logic},
     mutant::{self, Mutant},
     record::{Record, Reject},
@@ -39,6 +40,8 @@ pub struct Folded<P> {
     pub clock: PartitionClock,
     /// The partition's last events after it.
     pub recent: Recent,
+    /// Largest event time among its first events, at most [`POSITION_EVENTS`].
+    pub first_ms: Option<i64>,
     /// Panes that were folded into, with the first offset that touched each.
     pub panes: BTreeMap<i64, Offset>,
     /// What was seen of each segment.
@@ -143,6 +146,8 @@ struct SplitFold<'a, L: Logic> {
     seen: SegmentSeen,
     /// The pane touched last.
     pane: i64,
+    /// How many more events are the first ones.
+    firsts: usize,
     out: Folded<L::Partial>,
 }
 
@@ -159,6 +164,7 @@ impl<'a, L: Logic> SplitFold<'a, L> {
             segment: u32::MAX,
             seen: SegmentSeen { from: split.from, span_ms: None, peeked: 0, peeked_late: 0 },
             pane: i64::MIN,
+            firsts: POSITION_EVENTS,
             out: Folded {
                 partition: split.partition,
                 from: split.from,
@@ -167,6 +173,7 @@ impl<'a, L: Logic> SplitFold<'a, L> {
                 tally: Tally::default(),
                 clock: split.clock,
                 recent: split.recent.clone(),
+                first_ms: None,
                 panes: BTreeMap::new(),
                 segments: BTreeMap::new(),
                 dead_letters: Vec::new(),
@@ -217,6 +224,10 @@ impl<'a, L: Logic> SplitFold<'a, L> {
             return self.refuse(chunk, span, &Reject::FUTURE);
         }
         self.out.recent.push(time_ms);
+        if self.firsts > 0 {
+            self.firsts -= 1;
+            self.out.first_ms = self.out.first_ms.max(Some(time_ms));
+        }
         let pane = self.rules.window.pane_of(time_ms);
         if is_replay {
             if pane >= self.first_open {

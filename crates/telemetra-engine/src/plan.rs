@@ -51,7 +51,8 @@ pub fn plan(
 ) -> Result<Plan, JobError> {
     let views: BTreeMap<_, _> = views.into_iter().map(|view| (view.id, view)).collect();
     for view in views.values() {
-        let partition = progress.partitions.entry(view.id).or_default();
+        let partition = progress.partitions.entry(view.id).or_insert_with(|| begun(view, planned_at_ms));
+        partition.mark = view.mark;
         partition.is_folder = view.is_folder;
         partition.is_file_of_folder = view.is_file_of_folder;
     }
@@ -74,6 +75,12 @@ pub fn plan(
         }
     }
     Ok(Plan { planned_at_ms, horizon_ms, splits, records_max, views })
+}
+
+/// A partition of which nothing was read yet.
+fn begun(view: &PartitionView, now_ms: i64) -> Partition {
+    let begun_ms = view.skips.then_some(now_ms);
+    Partition { next: view.begin, replay: view.begin, begun_ms, ..Partition::default() }
 }
 
 fn split(
@@ -230,7 +237,7 @@ mod tests {
     #[test]
     fn nothing_behind_the_beginning_of_a_gap_is_read() {
         let (id, gaps) = (PartitionId { input: 0, partition: 0 }, vec![20..40, 60..80]);
-        let view = PartitionView { id, end: 100, gaps, is_folder: true, is_file_of_folder: false };
+        let view = PartitionView { end: 100, gaps, ..PartitionView::empty(id) };
         let check = |next, expected| assert_eq!(unread_of(&view, next), expected, "from {next}");
         check(10, 10);
         check(20, 0);

@@ -15,6 +15,7 @@ use crate::{
     ids::{Offset, PartitionId},
     limits::{FOLDER_IDLE_MS_MAX, SPANS_KEPT},
     sink::{Position, Totals},
+    source::LogMark,
     split::Recent,
 };
 
@@ -39,6 +40,10 @@ pub struct Partition {
     pub is_file_of_folder: bool,
     /// Records per millisecond of event time in its last batch.
     pub density: Option<f64>,
+    /// The log that its offsets count in.
+    pub mark: LogMark,
+    /// See [`Position::begun_ms`].
+    pub begun_ms: Option<i64>,
     /// The store knows it.
     pub is_stored: bool,
 }
@@ -52,7 +57,14 @@ impl Partition {
             replay: self.replay,
             clock: self.clock,
             head_since_ms: self.head_since_ms,
+            mark: self.mark,
+            begun_ms: self.begun_ms,
         }
+    }
+
+    /// Whether the store must know where it begins before anything is read of it.
+    pub fn must_begin(&self) -> bool {
+        !self.is_stored && self.next > 0
     }
 }
 
@@ -82,6 +94,8 @@ pub struct Progress {
     pub idleness: Option<Idleness>,
     /// All partitions were idle after the last batch.
     pub is_all_idle: bool,
+    /// See [`crate::sink::Commit::start_ms`].
+    pub start_ms: Option<i64>,
     /// How far beyond the slowest position a batch may reach, milliseconds.
     pub horizon_ms: i64,
     /// Batches planned; turns the order in which partitions share a cap.

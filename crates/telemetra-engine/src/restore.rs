@@ -222,6 +222,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
             from: self.known.watermark,
             to: self.known.watermark,
             largest_ms: None,
+            start_ms: None,
             provisional_rows_max: 0,
         };
         let mut overlay = nothing;
@@ -239,6 +240,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
             open_count: 0,
             final_count: written,
             window_misses: left_out,
+            start_ms: self.known.start_ms,
             ranges: Vec::new(),
             positions: crate::batch::changed_positions(&before, &self.known),
             segments: Vec::new(),
@@ -275,6 +277,7 @@ fn progress_of(recovered: &Recovered, rules: &Rules) -> Progress {
         spans: BTreeMap::new(),
         idleness: None,
         is_all_idle: false,
+        start_ms: recovered.start_ms,
         horizon_ms: rules.window.length_ms() + rules.delay_ms,
         turn: 0,
         totals: recovered.totals,
@@ -286,6 +289,8 @@ fn progress_of(recovered: &Recovered, rules: &Rules) -> Progress {
             replay: position.replay,
             clock: position.clock,
             head_since_ms: position.head_since_ms,
+            mark: position.mark,
+            begun_ms: position.begun_ms,
             is_stored: true,
             ..Partition::default()
         };
@@ -309,6 +314,7 @@ fn resumes(recovered: &Recovered) -> Vec<Resume> {
         id: position.id,
         replay: position.replay,
         next: position.next,
+        mark: position.mark,
         segments: segments.remove(&position.id).unwrap_or_default(),
     };
     recovered.positions.iter().map(&mut resume).collect()

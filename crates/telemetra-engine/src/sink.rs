@@ -13,7 +13,7 @@ use telemetra_core::{
 
 use crate::{
     ids::{AttemptId, Offset, PartitionId},
-    source::{Input, Segment},
+    source::{Input, LogMark, Segment},
 };
 
 /// Everything that one batch writes.
@@ -41,6 +41,9 @@ pub struct Commit<R> {
     pub final_count: i64,
     /// Counts that windows missed: partly late events, and what closing early left out of a row.
     pub window_misses: i64,
+    /// Event time before which windows may lack events that the job left out by wish at its start; `None` if it left
+    /// out none. Milliseconds.
+    pub start_ms: Option<i64>,
     /// Ranges read, one per partition that moved.
     pub ranges: Vec<RangeEntry>,
     /// Positions of all partitions that changed in any column, new ones included.
@@ -76,6 +79,8 @@ pub enum BatchKind {
     ClosedEarly,
     /// Nothing was read; a gap was recorded and passed.
     Gap,
+    /// Nothing was read; where partitions begin was recorded, since it is not at their first offset.
+    Begin,
 }
 
 impl BatchKind {
@@ -88,6 +93,7 @@ impl BatchKind {
             BatchKind::Flush => "flush",
             BatchKind::ClosedEarly => "closed_early",
             BatchKind::Gap => "gap",
+            BatchKind::Begin => "begin",
         }
     }
 }
@@ -159,6 +165,10 @@ pub struct Position {
     pub clock: PartitionClock,
     /// When it first was at its head after its largest event time last grew, milliseconds.
     pub head_since_ms: Option<i64>,
+    /// The log that these offsets count in.
+    pub mark: LogMark,
+    /// When it was begun behind records left out by wish, until its first event is read; milliseconds.
+    pub begun_ms: Option<i64>,
 }
 
 /// Where a refused or late record came from.
@@ -245,6 +255,8 @@ pub struct Recovered {
     pub open_count: i64,
     /// Meaning hash of the job; `None` for a new job.
     pub meaning: Option<String>,
+    /// See [`Commit::start_ms`].
+    pub start_ms: Option<i64>,
     /// Sums over all batches: events in windows, their misses, counts in final rows.
     pub totals: Totals,
     /// Positions of all partitions.

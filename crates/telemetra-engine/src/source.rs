@@ -21,11 +21,26 @@ pub struct Input {
     pub place: String,
 }
 
+/// Which log a partition's offsets count in. Offsets of two logs say nothing of each other, also if both have one name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogMark {
+    /// Another one once the log was made anew; `None` for sources whose logs have no such thing.
+    pub id: Option<u128>,
+    /// Under which leadership its end was seen: what a former one wrote can be lost when leaders change.
+    pub epoch: Option<i32>,
+}
+
 /// What a source knows of one partition at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionView {
     /// Which partition.
     pub id: PartitionId,
+    /// Where a job begins that does not know the partition yet; the same in each view until it was committed.
+    pub begin: Offset,
+    /// Whether records before `begin` are there and are left out by wish: windows that hold them are incomplete.
+    pub skips: bool,
+    /// The log that these offsets count in.
+    pub mark: LogMark,
     /// First offset not yet available; everything below it can be read now, gaps excepted.
     pub end: Offset,
     /// Offset ranges below `end` that the source no longer holds, ascending.
@@ -36,6 +51,22 @@ pub struct PartitionView {
     /// A file of a folder read in event-time order: when nothing of it is unread it holds nobody, its
     /// clock lives on in partition 0 of its input, and partition 0 holds nobody while it is unread.
     pub is_file_of_folder: bool,
+}
+
+impl PartitionView {
+    /// A partition without records.
+    pub fn empty(id: PartitionId) -> Self {
+        Self {
+            id,
+            begin: 0,
+            skips: false,
+            mark: LogMark::default(),
+            end: 0,
+            gaps: Vec::new(),
+            is_folder: false,
+            is_file_of_folder: false,
+        }
+    }
 }
 
 /// A piece of a partition that lies in one file; what the ledger records of it. Kafka has none.
@@ -72,6 +103,8 @@ pub struct Resume {
     pub replay: Offset,
     /// First offset that was not yet read.
     pub next: Offset,
+    /// The log that these offsets count in.
+    pub mark: LogMark,
     /// All segments recorded for it, by `seq`.
     pub segments: Vec<Segment>,
 }

@@ -109,7 +109,14 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
     pub fn step(&mut self, now_ms: i64) -> Result<Stepped, JobError> {
         let (mut laps, mut begun) = (Laps::default(), Instant::now());
         let mut lap = |lap: &mut Duration| *lap = replace(&mut begun, Instant::now()).elapsed();
-        let plan = self.plan(now_ms)?;
+        let plan = match self.plan(now_ms) {
+            Ok(plan) => plan,
+            Err(error) => {
+                // What the source says next may hang on where the commit in flight leaves it.
+                self.settle()?;
+                return Err(error);
+            }
+        };
         lap(&mut laps.plan);
         let folded = self.read_decode_fold(&plan)?;
         lap(&mut laps.read);
@@ -207,7 +214,8 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         let gaps = pass_gaps(&mut after, plan, &self.source, self.rules.skip_gaps)?;
         let holder = advance(before, &mut after, &folds.counted, plan, &self.rules);
         self.report.see_holder(holder, &after);
-        if folds.ranges.is_empty() && gaps.is_empty() && after.watermark == before.watermark {
+        let begins = after.partitions.values().any(Partition::must_begin);
+        if folds.ranges.is_empty() && gaps.is_empty() && after.watermark == before.watermark && !begins {
             // Heads and idle clocks go on; they are committed with the next batch.
             self.known = after;
             return Ok(None);
@@ -216,6 +224,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         let kind = match (folds.ranges.is_empty(), gaps.is_empty()) {
             (false, _) => BatchKind::Read,
             (true, false) => BatchKind::Gap,
+            (true, true) if begins => BatchKind::Begin,
             (true, true) => BatchKind::Idle,
         };
         let provisional_rows_max = self.rules.provisional_rows_max;
@@ -239,6 +248,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
             from: self.known.watermark,
             to: merged.after.watermark,
             largest_ms: merged.after.largest_ms(),
+            start_ms: merged.after.start_ms,
             provisional_rows_max: merged.provisional_rows_max,
         };
         let ask = self.logic.ask(&self.open, &merged.overlay, &request);
@@ -285,6 +295,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
             open_count: emitted.open.count,
             final_count: emitted.final_count,
             window_misses,
+            start_ms: after.start_ms,
             segments,
             ranges: folds.ranges,
             positions: changed_positions(&self.known, &after),

@@ -268,13 +268,9 @@ impl Source for FolderSource {
                 let mut gaps = sequence.gaps();
                 gaps.retain(|gap| gap.start < end);
                 let (is_folder, is_file_of_folder) = (partition == 0, partition != 0);
-                views.push(PartitionView {
-                    id: PartitionId { input, partition },
-                    end,
-                    gaps,
-                    is_folder,
-                    is_file_of_folder,
-                });
+                let id = PartitionId { input, partition };
+                let rest = PartitionView::empty(id);
+                views.push(PartitionView { end, gaps, is_folder, is_file_of_folder, ..rest });
             }
         }
         Ok(views)

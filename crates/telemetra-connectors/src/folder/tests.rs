@@ -194,7 +194,7 @@ impl Bench {
     /// What the ledger would hold of partition 0, if everything so far was one batch.
     fn recorded(&self, id: PartitionId, replay: Offset, next: Offset) -> Resume {
         let segments: Vec<Segment> = self.source.segments(id, 0..next);
-        Resume { id, replay, next, segments }
+        Resume { id, replay, next, mark: Default::default(), segments }
     }
 }
 

@@ -8,7 +8,7 @@ use telemetra_engine::{
     audit::{self, Clause, Report, Side},
     ids::{Offset, PartitionId},
     sink::{Position, Recovered, SinkError, Totals},
-    source::{Input, Segment},
+    source::{Input, LogMark, Segment},
 };
 
 use super::{Arg, Pipeline, Row, Snapshot, int, uint, windows};
@@ -44,6 +44,7 @@ pub(crate) fn nothing() -> Recovered {
         open_digest: 0,
         open_count: 0,
         meaning: None,
+        start_ms: None,
         totals: Totals::default(),
         positions: Vec::new(),
         segments: Vec::new(),
@@ -205,6 +206,8 @@ fn read_position(job: &str, inputs: &[Input], row: &Row) -> Result<Stored, SinkE
             pending_age: row.uint32(8, "pending_age")?,
         },
         head_since_ms: row.int_or_null(9)?,
+        mark: LogMark::default(),
+        begun_ms: None,
     };
     Ok(Stored { name, first: row.uint(3, "first_offset")?, position })
 }

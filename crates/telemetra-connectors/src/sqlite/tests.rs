@@ -107,6 +107,7 @@ fn batch(batch_id: u64) -> Commit<ChatRows> {
         open_count: 1,
         final_count: 0,
         window_misses: 0,
+        start_ms: None,
         ranges: Vec::new(),
         positions: Vec::new(),
         segments: Vec::new(),
@@ -149,7 +150,15 @@ fn first() -> Commit<ChatRows> {
         z_score: 4.5,
     };
     let clock = PartitionClock { largest_ms: Some(T0 + 15_000), pending_ms: None, pending_age: 0 };
-    let position = Position { id: CHAT, next: 1, replay: 0, clock, head_since_ms: None };
+    let position = Position {
+        id: CHAT,
+        next: 1,
+        replay: 0,
+        clock,
+        head_since_ms: None,
+        mark: Default::default(),
+        begun_ms: None,
+    };
     let tally = Tally { records: 1, counted: 1, in_windows: 1, ..Tally::default() };
     let segment = Segment {
         seq: 0,

@@ -107,6 +107,8 @@ fn batch(from: Offset, empty: u64, counted: u64, late: u64, dead: u64, gap: u64)
         replay: from,
         clock: PartitionClock::default(),
         head_since_ms: None,
+        mark: Default::default(),
+        begun_ms: None,
     };
     Commit {
         batch_id: 3,
@@ -120,6 +122,7 @@ fn batch(from: Offset, empty: u64, counted: u64, late: u64, dead: u64, gap: u64)
         open_count: 0,
         final_count: 0,
         window_misses: 1,
+        start_ms: None,
         ranges: vec![RangeEntry { partition: PARTITION, from, to, tally }],
         positions: vec![PositionEntry { expected_next: Some(from), position }],
         segments: Vec::new(),

@@ -119,6 +119,7 @@ impl Hand {
             from: self.watermark,
             to: commit.watermark,
             largest_ms: commit.positions[0].position.clock.largest_ms,
+            start_ms: None,
             provisional_rows_max: 100,
         };
         let overlay = self.overlay.as_mut().expect("reading makes one");
@@ -189,7 +190,15 @@ impl Hand {
 
     fn empty_commit(&mut self, to: Offset) -> Commit<Rows> {
         self.tries += 1;
-        let position = Position { id: ID, next: to, replay: to, clock: self.clock, head_since_ms: None };
+        let position = Position {
+            id: ID,
+            next: to,
+            replay: to,
+            clock: self.clock,
+            head_since_ms: None,
+            mark: Default::default(),
+            begun_ms: None,
+        };
         let expected_next = (self.batch_id > 0).then_some(self.next);
         Commit {
             batch_id: self.batch_id + 1,
@@ -203,6 +212,7 @@ impl Hand {
             open_count: 0,
             final_count: 0,
             window_misses: 0,
+            start_ms: None,
             ranges: Vec::new(),
             positions: vec![PositionEntry { expected_next, position }],
             segments: Vec::new(),

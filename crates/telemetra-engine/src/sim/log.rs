@@ -163,11 +163,11 @@ impl Log {
         (now_ms >= self.born_at_ms).then(|| {
             let end = self.end(now_ms);
             PartitionView {
-                id: self.id,
                 end,
                 gaps: self.gaps(now_ms, end),
                 is_folder: self.files.is_some(),
                 is_file_of_folder: self.is_file_of_folder,
+                ..PartitionView::empty(self.id)
             }
         })
     }

@@ -272,6 +272,7 @@ pub(super) fn with_rows<A, B>(commit: &Commit<A>, rows: B) -> Commit<B> {
         open_count: commit.open_count,
         final_count: commit.final_count,
         window_misses: commit.window_misses,
+        start_ms: commit.start_ms,
         ranges: commit.ranges.clone(),
         positions: commit.positions.clone(),
         segments: commit.segments.clone(),

@@ -121,6 +121,8 @@ pub struct Store {
     pub watermark: Watermark,
     /// See [`Commit::open_end_ms`].
     pub open_end_ms: Option<i64>,
+    /// See [`Commit::start_ms`].
+    pub start_ms: Option<i64>,
     /// See [`Commit::open_digest`].
     pub open_digest: u64,
     /// See [`Commit::open_count`].
@@ -166,6 +168,7 @@ impl Store {
             last_batch: 0,
             watermark: Watermark::NONE,
             open_end_ms: None,
+            start_ms: None,
             open_digest: 0,
             open_count: 0,
             meaning: None,
@@ -202,6 +205,7 @@ impl Store {
             open_digest: self.open_digest,
             open_count: self.open_count,
             meaning: known,
+            start_ms: self.start_ms,
             totals: self.totals,
             positions: self.positions.values().copied().collect(),
             segments: self.segments.iter().map(|((id, _), segment)| (*id, segment.clone())).collect(),
@@ -256,6 +260,7 @@ impl Store {
         self.last_batch = commit.batch_id;
         self.watermark = commit.watermark;
         self.open_end_ms = commit.open_end_ms;
+        self.start_ms = commit.start_ms;
         self.open_digest = commit.open_digest;
         self.open_count = commit.open_count;
         if let Some(meaning) = &commit.new_meaning {

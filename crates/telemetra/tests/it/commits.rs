@@ -92,6 +92,8 @@ fn batch(batch_id: u64) -> Commit<ChatRows> {
         replay: batch_id,
         clock: PartitionClock { largest_ms: None, pending_ms: None, pending_age: 0 },
         head_since_ms: None,
+        mark: Default::default(),
+        begun_ms: None,
     };
     let tally = Tally { records: 1, counted: 1, ..Tally::default() };
     Commit {
@@ -106,6 +108,7 @@ fn batch(batch_id: u64) -> Commit<ChatRows> {
         open_count: 0,
         final_count: 0,
         window_misses: 0,
+        start_ms: None,
         ranges: vec![RangeEntry { partition: CHAT, from: batch_id - 1, to: batch_id, tally }],
         positions: vec![PositionEntry { expected_next: (batch_id > 1).then(|| batch_id - 1), position }],
         segments: Vec::new(),

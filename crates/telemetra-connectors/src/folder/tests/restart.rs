@@ -143,7 +143,7 @@ impl Bench {
         let end = other.poll(self.now_ms).expect("polled")[0].end;
         let segments = other.segments(P0, 0..end);
         assert_eq!(segments.iter().map(|segment| segment.file.as_str()).collect::<Vec<_>>(), names);
-        Resume { id: P0, replay: end, next: end, segments }
+        Resume { id: P0, replay: end, next: end, mark: Default::default(), segments }
     }
 }
 
@@ -163,7 +163,7 @@ fn an_input_without_a_folder_keeps_its_number() {
     assert_eq!(views.iter().map(|view| (view.id, view.end)).collect::<Vec<_>>(), [(viewer, 2)]);
     assert_eq!(source.inputs().iter().map(|input| input.name).collect::<Vec<_>>(), ["chat", "viewer"]);
     assert_eq!((source.files("viewer"), source.files("chat")), (1, 0));
-    let read_before = Resume { id: P0, replay: 0, next: 1, segments: Vec::new() };
+    let read_before = Resume { id: P0, replay: 0, next: 1, mark: Default::default(), segments: Vec::new() };
     let refused = FolderSource::new(inputs(), options.clone()).resume(&[read_before]);
     assert!(matches!(refused, Err(SourceError::Halt(why)) if why.contains("read chat events before")));
 }

@@ -143,6 +143,7 @@ fn commit(
         open_count: 0,
         final_count: 0,
         window_misses: 0,
+        start_ms: None,
         ranges: vec![RangeEntry { partition: FOLDER, from: 0, to, tally }],
         positions: Vec::new(),
         segments,

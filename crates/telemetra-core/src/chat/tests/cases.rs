@@ -106,7 +106,14 @@ fn a_peak_is_one_moment() {
         .collect();
     let mut overlay = chat.merge(&open, vec![fold(&chat, &events)]).expect("no budget");
     let (from, to) = (Watermark::NONE, Watermark::at(70_000));
-    let request = EmitRequest { batch_id: 1, from, to, largest_ms: Some(60_000), provisional_rows_max: 0 };
+    let request = EmitRequest {
+        batch_id: 1,
+        from,
+        to,
+        largest_ms: Some(60_000),
+        start_ms: None,
+        provisional_rows_max: 0,
+    };
     assert_eq!(chat.ask(&open, &overlay, &request).0, [("ann".to_owned(), 0)]);
     let rows = chat.emit(&open, &mut overlay, BaselineAnswer(vec![vec![]]), &request).rows;
     let scores: Vec<_> = rows.windows.iter().map(|row| row.z_score).collect();
@@ -126,8 +133,14 @@ fn a_known_baseline_is_not_asked_for_again() {
     let mut open = chat.open(Vec::new());
     let events: Vec<_> = (0..4).map(|pane| says("ann", pane * 10_000, 1, vec![])).collect();
     let mut overlay = chat.merge(&open, vec![fold(&chat, &events)]).expect("no budget");
-    let request =
-        |batch_id, from, to| EmitRequest { batch_id, from, to, largest_ms: None, provisional_rows_max: 0 };
+    let request = |batch_id, from, to| EmitRequest {
+        batch_id,
+        from,
+        to,
+        largest_ms: None,
+        start_ms: None,
+        provisional_rows_max: 0,
+    };
     let first = request(1, Watermark::NONE, Watermark::at(10_000));
     assert_eq!(chat.ask(&open, &overlay, &first).0.len(), 1);
     chat.emit(&open, &mut overlay, BaselineAnswer::default(), &first);

@@ -154,6 +154,7 @@ impl Run {
             from: before,
             to,
             largest_ms: self.largest_ms(),
+            start_ms: None,
             provisional_rows_max: batch.rows_max,
         };
         if batch.dropped {

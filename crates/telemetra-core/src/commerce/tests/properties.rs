@@ -138,7 +138,7 @@ proptest! {
         let expected: Vec<_> = ids.into_iter().zip(0..).collect();
         prop_assert_eq!(rows(&merged), expected.clone());
         let request = EmitRequest { batch_id: 1, from: Watermark::NONE, to: Watermark::NONE, largest_ms: None,
-            provisional_rows_max: 0 };
+            start_ms: None, provisional_rows_max: 0 };
         prop_assert_eq!(rows(&commerce.emit(&(), &mut merged, (), &request).rows), expected);
     }
 }

@@ -110,7 +110,7 @@ fn a_folder_hands_over_chunks_of_one_file_with_lines() {
     drop(reader);
 
     let segments = source.segments(ID, 0..5);
-    let resume = |segments| Resume { id: ID, replay: 0, next: 5, segments };
+    let resume = |segments| Resume { id: ID, replay: 0, next: 5, mark: Default::default(), segments };
     assert!(source.instance().resume(&[resume(segments.clone())]).is_ok());
     let mut other = segments;
     other[1].fingerprint = "0".to_owned();

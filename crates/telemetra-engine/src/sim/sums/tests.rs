@@ -23,7 +23,14 @@ fn partial(logic: &Sums, records: &[(i64, u8)]) -> SumPartial {
 
 fn request(from: Watermark, to_s: i64, rows: usize) -> EmitRequest {
     let to = Watermark::at(to_s * 1_000);
-    EmitRequest { batch_id: 1, from, to, largest_ms: Some(i64::MAX), provisional_rows_max: rows }
+    EmitRequest {
+        batch_id: 1,
+        from,
+        to,
+        largest_ms: Some(i64::MAX),
+        start_ms: None,
+        provisional_rows_max: rows,
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ pub(super) fn batch(batch_id: u64, before: Option<i64>, after: Option<i64>) -> C
         open_count: 0,
         final_count: 0,
         window_misses: 0,
+        start_ms: None,
         ranges: Vec::new(),
         positions: Vec::new(),
         segments: Vec::new(),
@@ -61,7 +62,15 @@ pub(super) fn range(partition: PartitionId, offsets: Range<Offset>, tally: Tally
 pub(super) fn position(id: PartitionId, expected_next: Option<Offset>, next: Offset) -> PositionEntry {
     let clock =
         PartitionClock { largest_ms: Some(T0 + 15_000), pending_ms: Some(T0 + 99_000), pending_age: 3 };
-    let position = Position { id, next, replay: next - 1, clock, head_since_ms: Some(T0 + 61_000) };
+    let position = Position {
+        id,
+        next,
+        replay: next - 1,
+        clock,
+        head_since_ms: Some(T0 + 61_000),
+        mark: Default::default(),
+        begun_ms: None,
+    };
     PositionEntry { expected_next, position }
 }
 
@@ -181,6 +190,7 @@ pub(super) fn third() -> Commit<ChatRows> {
         open_count: 8,
         final_count: 23,
         window_misses: 1,
+        start_ms: None,
         ranges: vec![range(CHAT, 20..26, counted)],
         positions: vec![position(CHAT, Some(20), 26)],
         segments: vec![(CHAT, Segment { seq: 1, ..segment(20, 6) })],

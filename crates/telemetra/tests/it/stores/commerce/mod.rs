@@ -97,6 +97,8 @@ impl<S: Store> Shop<S> {
             replay: to,
             clock: PartitionClock::default(),
             head_since_ms: None,
+            mark: Default::default(),
+            begun_ms: None,
         };
         let mut ranges = vec![RangeEntry { partition: FOLDER, from, to, tally }];
         let mut positions =
@@ -119,6 +121,7 @@ impl<S: Store> Shop<S> {
             open_count: 0,
             final_count: 0,
             window_misses: 0,
+            start_ms: None,
             ranges,
             positions,
             segments: read.segments,
