@@ -40,20 +40,38 @@ impl Fault {
     /// Whether another broker than was thought must be asked.
     pub(super) fn is_elsewhere(&self) -> bool {
         use ResponseError::{
-            FencedLeaderEpoch, LeaderNotAvailable, NotLeaderOrFollower, ReplicaNotAvailable,
-            UnknownLeaderEpoch, UnknownTopicOrPartition,
+            FencedLeaderEpoch, KafkaStorageError, LeaderNotAvailable, NotLeaderOrFollower,
+            ReplicaNotAvailable, UnknownLeaderEpoch,
         };
         match self {
             Self::Away { .. } => true,
             Self::Refused { code, .. } => matches!(
                 code,
                 FencedLeaderEpoch
+                    | KafkaStorageError
                     | LeaderNotAvailable
                     | NotLeaderOrFollower
                     | ReplicaNotAvailable
                     | UnknownLeaderEpoch
-                    | UnknownTopicOrPartition
             ),
+            Self::Halt(_) => false,
+        }
+    }
+
+    /// Whether what was asked for is no longer there as it was planned: the planner must look what has become of it.
+    pub(super) fn is_changed(&self) -> bool {
+        use ResponseError::{InconsistentTopicId, OffsetOutOfRange, UnknownTopicId, UnknownTopicOrPartition};
+        let Self::Refused { code, .. } = self else { return false };
+        matches!(code, InconsistentTopicId | OffsetOutOfRange | UnknownTopicId | UnknownTopicOrPartition)
+    }
+}
+
+impl Fault {
+    /// Whether the same request may succeed later, here or elsewhere.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Away { .. } => true,
+            Self::Refused { code, .. } => code.is_retriable(),
             Self::Halt(_) => false,
         }
     }

@@ -1,5 +1,6 @@
 //! One fetch: a request for the records of one partition from an offset on, and where they lie in the answer.
 //!
+//! Asking and waiting are two steps: who asks ahead has the records of the fetch before to see to meanwhile.
 //! The answer is read here by hand, in place: the records stay where the socket put them, and nothing in it can ask for
 //! more memory than it has bytes. Layout of versions 13 to 17 as in Kafka's `FetchResponse.json`.
 
@@ -16,7 +17,10 @@ use kafka_protocol::{
 use telemetra_engine::ids::Offset;
 use uuid::Uuid;
 
-use super::{connection::Connection, fault::Fault};
+use super::{
+    connection::{Connection, Sent},
+    fault::Fault,
+};
 
 /// With topic ids (Kafka 3.1) up to the newest that was read for this.
 const VERSIONS: VersionRange = VersionRange { min: 13, max: 17 };
@@ -36,30 +40,26 @@ pub(super) struct Ask {
     pub(super) bytes: i32,
 }
 
-/// What came.
+/// What came in answer to a fetch.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Answer {
+pub struct Answer {
     /// Kafka's code of the partition, or of all.
-    pub(super) code: i16,
-    pub(super) throttle_ms: i32,
+    pub code: i16,
+    /// How long the broker wants rest, milliseconds.
+    pub throttle_ms: i32,
     /// First offset that may still be given up.
-    pub(super) last_stable: i64,
+    pub last_stable: i64,
     /// Producer ids and first offsets of transactions that were given up.
-    pub(super) aborted: Vec<(i64, i64)>,
+    pub aborted: Vec<(i64, i64)>,
     /// Where the record batches lie in the response.
-    pub(super) records: Range<usize>,
+    pub records: Range<usize>,
 }
 
-/// Asks, and leaves the response in `frame`.
+/// Asks; the broker gathers the records while something else is done.
 ///
 /// # Errors
-/// `Refused` with the partition's code; those of the connection.
-pub(super) fn fetch(
-    connection: &mut Connection,
-    ask: &Ask,
-    what: &str,
-    frame: &mut Vec<u8>,
-) -> Result<Answer, Fault> {
+/// Those of the connection.
+pub(super) fn ask(connection: &mut Connection, ask: &Ask) -> Result<Sent, Fault> {
     let partition = FetchPartition::default()
         .with_partition(ask.partition.cast_signed())
         .with_current_leader_epoch(ask.leader_epoch)
@@ -72,28 +72,35 @@ pub(super) fn fetch(
         .with_isolation_level(READ_COMMITTED)
         .with_topics(vec![FetchTopic::default().with_topic_id(ask.topic).with_partitions(vec![partition])]);
     let version = connection.version::<FetchRequest>(VERSIONS)?;
-    let sent = connection.send(&request, version)?;
-    connection.receive(&sent, frame)?;
-    let Some(answer) = Answer::of(frame, ask.partition) else {
-        return Err(Fault::away(
-            connection.place(),
-            format!("a response to a fetch of {what} that cannot be read"),
-        ));
+    connection.send(&request, version)
+}
+
+/// Waits for the response to what was asked of one partition, and leaves it in `frame`.
+///
+/// # Errors
+/// Those of the connection; `Away` for what is no response.
+pub(super) fn answer(
+    connection: &mut Connection,
+    sent: &Sent,
+    partition: u32,
+    frame: &mut Vec<u8>,
+) -> Result<Answer, Fault> {
+    connection.receive(sent, frame)?;
+    let Some(answer) = Answer::of(frame, partition) else {
+        return Err(Fault::away(connection.place(), "a response to a fetch that cannot be read"));
     };
     connection.throttle(answer.throttle_ms);
-    match ResponseError::try_from_code(answer.code) {
-        None => Ok(answer),
-        Some(code) => Err(Fault::Refused {
-            place: connection.place().to_owned(),
-            what: format!("a fetch of {what}"),
-            code,
-        }),
-    }
+    Ok(answer)
 }
 
 impl Answer {
-    /// Reads a response for one partition, from its correlation id on; `None` for what is none.
-    pub(super) fn of(frame: &[u8], partition: u32) -> Option<Self> {
+    /// Why the broker did not send what it was asked for.
+    pub(super) fn refusal(&self) -> Option<ResponseError> {
+        ResponseError::try_from_code(self.code)
+    }
+
+    /// Reads a response for one partition, from its correlation id on; `None` for what is none. Any bytes may come.
+    pub fn of(frame: &[u8], partition: u32) -> Option<Self> {
         let mut at = Cursor { bytes: frame, at: 0 };
         at.skip(4)?;
         at.skip_tags()?;
@@ -254,12 +261,35 @@ mod tests {
         assert_eq!((answer.records.len(), answer.aborted.len(), answer.code), (0, 0, 6));
     }
 
+    /// Whatever came, what is told of it lies within it and takes no more memory than it does.
+    fn check_bounds(frame: &[u8], partition: u32) {
+        if let Some(answer) = Answer::of(frame, partition) {
+            assert!(answer.records.start <= answer.records.end && answer.records.end <= frame.len());
+            assert!(answer.aborted.capacity() * 17 <= frame.len().max(4 * 17));
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_or_not(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            if let Some(answer) = Answer::of(&bytes, 0) {
-                prop_assert!(answer.records.end <= bytes.len());
+            check_bounds(&bytes, 0);
+        }
+
+        #[test]
+        fn a_response_that_was_changed_is_read_or_not(
+            records in prop::option::of(prop::collection::vec(any::<u8>(), 0..50)),
+            aborted in prop::option::of(prop::collection::vec(any::<(i64, i64)>(), 0..5)),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..5),
+            length in any::<prop::sample::Index>(),
+        ) {
+            let mut frame = response(records.as_deref(), aborted.as_deref(), 0);
+            for (at, byte) in changes {
+                let at = at.index(frame.len());
+                frame[at] = byte;
             }
+            check_bounds(&frame, 3);
+            frame.truncate(length.index(frame.len()));
+            check_bounds(&frame, 3);
         }
     }
 }

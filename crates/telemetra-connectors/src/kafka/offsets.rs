@@ -19,9 +19,10 @@ use super::{
 
 /// With leader epochs (Kafka 2.1) up to the newest that was read for this.
 const VERSIONS: VersionRange = VersionRange { min: 4, max: 8 };
+const READ_UNCOMMITTED: i8 = 0;
 const READ_COMMITTED: i8 = 1;
 /// Who asks is no broker; a broker is told of what is not committed too.
-const CONSUMER: BrokerId = BrokerId(-1);
+pub(super) const CONSUMER: BrokerId = BrokerId(-1);
 
 /// Which offset of a partition is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,9 @@ pub enum Which {
     Earliest,
     /// The first that may still be given up, or is not yet written.
     LastStable,
+    /// The first that a reader of all could not read yet. If it stays above a last stable offset that does not move, a
+    /// transaction hangs.
+    HighWatermark,
     /// The first whose record was written at this time or later, milliseconds since the Unix epoch.
     At(i64),
 }
@@ -38,9 +42,13 @@ impl Which {
     fn timestamp(self) -> i64 {
         match self {
             Which::Earliest => -2,
-            Which::LastStable => -1,
+            Which::LastStable | Which::HighWatermark => -1,
             Which::At(ms) => ms.max(0),
         }
+    }
+
+    fn isolation(self) -> i8 {
+        if self == Which::HighWatermark { READ_UNCOMMITTED } else { READ_COMMITTED }
     }
 }
 
@@ -51,9 +59,7 @@ impl Which {
 pub(super) fn offsets(cluster: &Cluster, topic: &Topic, which: Which) -> Result<Vec<Option<Offset>>, Fault> {
     let mut by_broker: BTreeMap<i32, Vec<ListOffsetsPartition>> = BTreeMap::new();
     for (number, leader) in (0..).zip(&topic.partitions) {
-        let broker = leader.broker.ok_or_else(|| {
-            Fault::away(&format!("topic {}, partition {number}", topic.name), "nobody leads it now")
-        })?;
+        let broker = leader_of(topic, number)?;
         let partition = ListOffsetsPartition::default()
             .with_partition_index(number)
             .with_current_leader_epoch(leader.epoch)
@@ -66,7 +72,7 @@ pub(super) fn offsets(cluster: &Cluster, topic: &Topic, which: Which) -> Result<
         let asked = ListOffsetsTopic::default().with_name(name).with_partitions(partitions);
         let request = ListOffsetsRequest::default()
             .with_replica_id(CONSUMER)
-            .with_isolation_level(READ_COMMITTED)
+            .with_isolation_level(which.isolation())
             .with_topics(vec![asked]);
         let (place, response) = cluster.with(broker, |connection| {
             Ok((connection.place().to_owned(), connection.call(&request, VERSIONS)?))
@@ -83,4 +89,15 @@ pub(super) fn offsets(cluster: &Cluster, topic: &Topic, which: Which) -> Result<
         }
     }
     Ok(found)
+}
+
+/// The broker that leads a partition.
+///
+/// # Errors
+/// `Away` if nobody does, or there is no such partition.
+pub(super) fn leader_of(topic: &Topic, partition: i32) -> Result<i32, Fault> {
+    let leader = usize::try_from(partition).ok().and_then(|partition| topic.partitions.get(partition));
+    leader.and_then(|leader| leader.broker).ok_or_else(|| {
+        Fault::away(&format!("topic {}, partition {partition}", topic.name), "nobody leads it now")
+    })
 }

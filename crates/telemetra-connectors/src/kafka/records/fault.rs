@@ -49,6 +49,24 @@ pub enum RecordsFault {
     },
 }
 
+impl RecordsFault {
+    /// What somebody can do, as half of a sentence.
+    pub fn way_on(&self) -> &'static str {
+        match self {
+            Self::Checksum { .. } | Self::Malformed { .. } => {
+                "let another replica lead the partition, whose copy may be whole; if none is, go on behind this \
+                 batch with `telemetra offsets reset`"
+            }
+            Self::TooLarge { .. } => {
+                "write its records again in smaller batches and go on behind it with `telemetra offsets reset`"
+            }
+            Self::Magic { .. } | Self::Compression { .. } => {
+                "copy the topic with a client of today, or go on behind this batch with `telemetra offsets reset`"
+            }
+        }
+    }
+}
+
 fn old_or_unknown(magic: i8) -> String {
     match magic {
         0 | 1 => format!(

@@ -76,6 +76,10 @@ pub(super) struct Header {
     /// It holds the mark that ends a transaction, and no records for readers.
     pub(super) is_control: bool,
     pub(super) producer_id: i64,
+    /// The broker's clock counts, which stands in the largest timestamp, and not the producer's.
+    has_append_time: bool,
+    base_timestamp: i64,
+    largest_timestamp: i64,
     /// Records in it; 0 in what compaction leaves of an empty batch.
     pub(super) records: u32,
 }
@@ -108,8 +112,16 @@ impl Header {
             is_transactional: attributes & 0x10 != 0,
             is_control: attributes & 0x20 != 0,
             producer_id: i64::from_be_bytes(array(bytes, 43)),
+            has_append_time: attributes & 8 != 0,
+            base_timestamp: i64::from_be_bytes(array(bytes, 27)),
+            largest_timestamp: i64::from_be_bytes(array(bytes, 35)),
             records: records.map_err(|_| malformed("its number of records is negative"))?,
         })
+    }
+
+    /// When a record was written, from what it says itself, milliseconds since the Unix epoch.
+    pub(super) fn timestamp_ms(&self, delta: i64) -> i64 {
+        if self.has_append_time { self.largest_timestamp } else { self.base_timestamp.wrapping_add(delta) }
     }
 
     /// Compares the checksum with the bytes of the whole batch.

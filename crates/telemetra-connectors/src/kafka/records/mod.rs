@@ -51,6 +51,27 @@ pub const CHUNK_RECORDS_MAX: usize = 1 << 20;
 /// Capacity of a buffer that is kept for the next use; what one large batch needed is given back.
 pub const KEPT_BYTES_MAX: usize = 16 << 20;
 
+/// What the batches of a response say of themselves; their checksums were not looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Offsets from the first batch's beginning to the last one's end.
+    pub offsets: Range<Offset>,
+    /// Whole batches.
+    pub batches: u32,
+    /// Their bytes, as they were sent.
+    pub bytes: usize,
+}
+
+/// What a record has beside its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// When it was written, milliseconds since the Unix epoch, by the producer's or the broker's clock as the topic
+    /// has it; -1 if unknown.
+    pub timestamp_ms: i64,
+    /// Where its key lies in the chunk's bytes; `None` for null.
+    pub key: Option<Range<usize>>,
+}
+
 /// The records of one fetch response of one partition.
 pub struct Fetched {
     bytes: Vec<u8>,
@@ -59,6 +80,9 @@ pub struct Fetched {
     /// Where the last whole batch ends, or what is no batch begins.
     end: usize,
     needs: Option<usize>,
+    stretch: Option<Stretch>,
+    /// One for each record of the last chunk, if somebody wants them.
+    marks: Option<Vec<Mark>>,
     /// No batch is compressed, so that records are handed over where they lie.
     is_plain: bool,
     aborted: Aborted,
@@ -78,9 +102,11 @@ impl Fetched {
     /// If `records` is not a range of `bytes`.
     pub fn new(bytes: Vec<u8>, records: Range<usize>, aborted: Vec<(i64, i64)>) -> Self {
         let (mut end, mut needs, mut is_plain) = (records.start, None, true);
+        let (mut last, mut batches) = (end, 0);
         while end < records.end {
             match Extent::of(&bytes[end..records.end]) {
                 Ok(Extent::Whole { bytes, is_compressed }) => {
+                    (last, batches) = (end, batches + 1);
                     end += bytes;
                     is_plain &= !is_compressed;
                 }
@@ -92,10 +118,18 @@ impl Fetched {
                 Err(_) => end = records.end,
             }
         }
+        let offsets = |at: usize| Some(Header::of(&bytes[at..end]).ok()?.offsets);
+        let stretch = offsets(records.start).zip(offsets(last)).map(|(first, last)| Stretch {
+            offsets: first.start..last.end,
+            batches,
+            bytes: end - records.start,
+        });
         Self {
             at: records.start,
             end,
             needs,
+            stretch,
+            marks: None,
             is_plain,
             aborted: Aborted::new(aborted),
             unpack: Unpack::default(),
@@ -104,6 +138,22 @@ impl Fetched {
             fault: None,
             bytes,
         }
+    }
+
+    /// Keeps key and time of the records of the last chunk, for [`Self::marks`].
+    pub fn keep_marks(&mut self, mut marks: Vec<Mark>) {
+        marks.clear();
+        self.marks = Some(marks);
+    }
+
+    /// Key and time of each record of the last chunk, in its order; empty if they are not kept.
+    pub fn marks(&self) -> &[Mark] {
+        self.marks.as_deref().unwrap_or_default()
+    }
+
+    /// How far the whole batches reach; `None` if there is none, or one that contradicts the format.
+    pub fn stretch(&self) -> Option<&Stretch> {
+        self.stretch.as_ref()
     }
 
     /// Replaces what `chunk` holds by the next records with offsets in `range`, the same one for all calls; `false`
@@ -121,6 +171,9 @@ impl Fetched {
             ..Chunk::default()
         };
         chunk.records.clear();
+        if let Some(marks) = &mut self.marks {
+            marks.clear();
+        }
         if !self.is_plain {
             recycle(&mut chunk.bytes);
         }
@@ -153,10 +206,10 @@ impl Fetched {
         self.needs
     }
 
-    /// Gives a buffer back for the next response; what it holds means nothing.
-    pub fn into_buffer(mut self) -> Vec<u8> {
-        recycle(&mut self.bytes);
-        self.bytes
+    /// Gives a buffer back for the next response; what it holds means nothing. It keeps its length, so that it need
+    /// not be filled with zeros to take as much again.
+    pub fn into_buffer(self) -> Vec<u8> {
+        if self.bytes.capacity() > KEPT_BYTES_MAX { Vec::new() } else { self.bytes }
     }
 
     /// Adds batches to `chunk` until it has enough; its records are good even if a later batch has a fault.
@@ -166,6 +219,9 @@ impl Fetched {
             let read = self.batch(range, chunk);
             if read.is_err() {
                 chunk.records.truncate(held.1);
+                if let Some(marks) = &mut self.marks {
+                    marks.truncate(held.1);
+                }
             }
             if !self.is_plain && chunk.records.len() == held.1 {
                 chunk.bytes.truncate(held.0);
@@ -197,16 +253,16 @@ impl Fetched {
         let mut walked = Walked::All;
         if is_wanted && header.records > 0 && header.offsets.end > from {
             let room = if self.is_plain { usize::MAX } else { CHUNK_RECORDS_MAX };
-            let spans = &mut chunk.records;
+            let room = room.saturating_sub(chunk.records.len());
+            let found = walk::Found { spans: &mut chunk.records, marks: self.marks.as_mut() };
             walked = if self.is_plain {
                 let place = self.at + header::BYTES..self.at + header.bytes;
-                walk::walk(&self.bytes, place, &header, from..range.end, room, spans)
+                walk::walk(&self.bytes, place, &header, from..range.end, room, found)
             } else {
                 let held = chunk.bytes.len();
                 self.unpack.append(&header, &batch[header::BYTES..], &mut chunk.bytes)?;
                 let place = held..chunk.bytes.len();
-                let room = room.saturating_sub(spans.len());
-                walk::walk(&chunk.bytes, place, &header, from..range.end, room, spans)
+                walk::walk(&chunk.bytes, place, &header, from..range.end, room, found)
             }
             .map_err(malformed)?;
         }
