@@ -6,7 +6,11 @@
 use std::{
     collections::BTreeMap,
     ops::Range,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
 };
 
 use kafka_protocol::{
@@ -23,9 +27,12 @@ use uuid::Uuid;
 
 use super::{
     connection::{Address, Connection},
+    epochs::ends_of_epochs,
     fault::Fault,
     offsets::{Which, offsets},
-    reader::Reader,
+    policy::is_compacted,
+    reader::{Density, Reader},
+    security::Security,
 };
 
 /// Metadata with topic ids (Kafka 2.8) up to the newest that was read for this.
@@ -57,21 +64,56 @@ pub struct Leader {
 #[derive(Debug)]
 pub struct Cluster {
     bootstrap: Vec<Address>,
+    security: Security,
     known: Mutex<Known>,
+    fetches: AtomicU64,
+    fetched_bytes: AtomicU64,
+    throttled: AtomicU64,
+}
+
+/// What fetches have brought since the cluster was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Answers with or without records.
+    pub fetches: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Answers by which a broker asked for rest; it was given.
+    pub throttled: u64,
+}
+
+/// A connection that somebody has for longer than one question.
+#[derive(Debug)]
+pub(super) struct Lease {
+    address: Address,
+    pub(super) connection: Connection,
 }
 
 #[derive(Debug, Default)]
 struct Known {
     brokers: BTreeMap<i32, Address>,
     idle: BTreeMap<Address, Vec<Connection>>,
+    /// How closely the records of partitions lie, by topic and partition.
+    densities: BTreeMap<(Uuid, u32), Density>,
     /// Which bootstrap address is tried first.
     turn: usize,
+    /// Whom brokers take for the one that makes topics; since KRaft any of them passes that on.
+    controller: Option<i32>,
+    /// Whether a broker once let us in.
+    is_let_in: bool,
 }
 
 impl Cluster {
-    /// A cluster that is reached through any of `bootstrap`. Nothing is connected yet.
-    pub fn new(bootstrap: Vec<Address>) -> Self {
-        Self { bootstrap, known: Mutex::default() }
+    /// A cluster that is reached through any of `bootstrap`, as `security` says. Nothing is connected yet.
+    pub fn new(bootstrap: Vec<Address>, security: Security) -> Self {
+        Self {
+            bootstrap,
+            security,
+            known: Mutex::default(),
+            fetches: AtomicU64::new(0),
+            fetched_bytes: AtomicU64::new(0),
+            throttled: AtomicU64::new(0),
+        }
     }
 
     /// Asks what the topics are; one that does not exist is `None`.
@@ -98,9 +140,80 @@ impl Cluster {
         offsets(self, topic, which)
     }
 
+    /// Asks where epochs of partitions end, given as partition and epoch: the first offset that belongs to a later
+    /// epoch, or the log's end. An end below a position that was reached in that epoch means a log cut off. `None`
+    /// where the leader knows nothing of the epoch.
+    ///
+    /// # Errors
+    /// As [`Self::offsets`].
+    pub fn ends_of_epochs(&self, topic: &Topic, epochs: &[(u32, i32)]) -> Result<Vec<Option<Offset>>, Fault> {
+        ends_of_epochs(self, topic, epochs)
+    }
+
+    /// Asks whether a topic is compacted; `None` when this user may not know.
+    ///
+    /// # Errors
+    /// `Away` when no broker answers, `Refused` for a topic that is not there.
+    pub fn is_compacted(&self, topic: &str) -> Result<Option<bool>, Fault> {
+        Ok(self.ask_any(|connection| is_compacted(connection, topic))?.1)
+    }
+
     /// Reads `range` of a partition of `topic`, which ends below its last stable offset. Nothing is asked yet.
     pub fn read(&self, topic: Topic, partition: u32, range: Range<Offset>) -> Reader<'_> {
         Reader::new(self, topic, partition, range)
+    }
+
+    /// What fetches have brought so far.
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            fetches: self.fetches.load(Relaxed),
+            bytes: self.fetched_bytes.load(Relaxed),
+            throttled: self.throttled.load(Relaxed),
+        }
+    }
+
+    /// Counts the answer to a fetch.
+    pub(super) fn count_fetch(&self, bytes: usize, is_throttled: bool) {
+        self.fetches.fetch_add(1, Relaxed);
+        self.fetched_bytes.fetch_add(bytes as u64, Relaxed);
+        self.throttled.fetch_add(u64::from(is_throttled), Relaxed);
+    }
+
+    /// How closely the records of a partition lay when it was read last.
+    pub(super) fn density(&self, topic: Uuid, partition: u32) -> Option<Density> {
+        self.known().densities.get(&(topic, partition)).copied()
+    }
+
+    /// Keeps how closely the records of a partition lie.
+    pub(super) fn keep_density(&self, topic: Uuid, partition: u32, density: Density) {
+        self.known().densities.insert((topic, partition), density);
+    }
+
+    /// Takes a connection to a broker, to have it for longer than one question.
+    ///
+    /// # Errors
+    /// `Away` when the broker is not known or not reached.
+    pub(super) fn lease(&self, broker: i32) -> Result<Lease, Fault> {
+        let address = self.address(broker)?;
+        let connection = self.connection(&address)?;
+        Ok(Lease { address, connection })
+    }
+
+    /// Takes a connection back that has answered all it was asked; any other is to be dropped.
+    pub(super) fn give_back(&self, lease: Lease) {
+        let mut known = self.known();
+        known.is_let_in = true;
+        let idle = known.idle.entry(lease.address).or_default();
+        if idle.len() < IDLE_MAX {
+            idle.push(lease.connection);
+        }
+    }
+
+    /// Drops a connection that broke, and the idle ones to the same place: what ended it is likely to have ended them.
+    pub(super) fn distrust(&self, lease: Lease) {
+        let Lease { address, connection } = lease;
+        drop(connection);
+        self.known().idle.remove(&address);
     }
 
     /// Does `work` with a connection to a broker.
@@ -112,14 +225,29 @@ impl Cluster {
         broker: i32,
         work: impl FnOnce(&mut Connection) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        self.with_address(&self.address(broker)?, work)
+    }
+
+    fn address(&self, broker: i32) -> Result<Address, Fault> {
         let address = self.known().brokers.get(&broker).cloned();
-        let address =
-            address.ok_or_else(|| Fault::away(&format!("broker {broker}"), "it is not in the cluster"))?;
-        self.with_address(&address, work)
+        address.ok_or_else(|| Fault::away(&format!("broker {broker}"), "it is not in the cluster"))
+    }
+
+    /// Does `work` with the broker that makes topics.
+    ///
+    /// # Errors
+    /// As [`with`](Self::with). Who it is comes with [`topics`](Self::topics).
+    pub(super) fn with_controller<T>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let controller = self.known().controller;
+        let controller = controller.ok_or_else(|| Fault::away("the controller", "nobody is it now"))?;
+        self.with(controller, work)
     }
 
     /// Does `work` with whichever broker answers, and says which that was.
-    fn ask_any<T>(
+    pub(super) fn ask_any<T>(
         &self,
         mut work: impl FnMut(&mut Connection) -> Result<T, Fault>,
     ) -> Result<(String, T), Fault> {
@@ -149,21 +277,39 @@ impl Cluster {
         address: &Address,
         work: impl FnOnce(&mut Connection) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let idle = self.known().idle.get_mut(address).and_then(Vec::pop);
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => Connection::open(address)?,
-        };
-        let done = work(&mut connection);
+        let mut lease = Lease { address: address.clone(), connection: self.connection(address)? };
+        let done = work(&mut lease.connection);
         // After an error of the connection nobody knows what the next bytes are.
-        if !matches!(done, Err(Fault::Away { .. })) {
-            let mut known = self.known();
-            let idle = known.idle.entry(address.clone()).or_default();
-            if idle.len() < IDLE_MAX {
-                idle.push(connection);
-            }
+        match done {
+            Err(Fault::Away { .. }) => self.distrust(lease),
+            Err(Fault::Halt(_)) => drop(lease),
+            _ => self.give_back(lease),
         }
         done
+    }
+
+    fn connection(&self, address: &Address) -> Result<Connection, Fault> {
+        match self.idle(address) {
+            Some(connection) => Ok(connection),
+            None => Connection::open(address, &self.security).map_err(|fault| self.opened(address, fault)),
+        }
+    }
+
+    fn idle(&self, address: &Address) -> Option<Connection> {
+        let now = Instant::now();
+        let mut known = self.known();
+        let idle = known.idle.get_mut(address)?;
+        idle.retain(|connection| connection.is_good(now));
+        idle.pop()
+    }
+
+    /// What a connection that cannot be opened means. At the start whoever is refused is told at once. Later it is no
+    /// reason to stop: certificates and passwords are renewed one broker after the other.
+    fn opened(&self, address: &Address, fault: Fault) -> Fault {
+        match fault {
+            Fault::Halt(text) if self.known().is_let_in => Fault::away(&address.to_string(), text),
+            fault => fault,
+        }
     }
 
     fn take_brokers(&self, response: &MetadataResponse) -> Result<(), Fault> {
@@ -176,6 +322,7 @@ impl Cluster {
         }
         let mut known = self.known();
         known.idle.retain(|address, _| brokers.values().any(|it| it == address));
+        known.controller = Some(response.controller_id.0).filter(|broker| brokers.contains_key(broker));
         known.brokers = brokers;
         Ok(())
     }

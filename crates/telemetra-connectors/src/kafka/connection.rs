@@ -14,25 +14,35 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     error::ResponseError,
     messages::{
-        ApiKey, ApiVersionsRequest, ApiVersionsResponse, FetchRequest, FetchResponse, ListOffsetsRequest,
-        ListOffsetsResponse, MetadataRequest, MetadataResponse, RequestHeader, ResponseHeader,
+        ApiKey, ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+        FetchRequest, FetchResponse, FindCoordinatorRequest, FindCoordinatorResponse, InitProducerIdRequest,
+        InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
+        OffsetCommitRequest, OffsetCommitResponse, ProduceRequest, ProduceResponse, RequestHeader,
+        ResponseHeader, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
+        SaslHandshakeResponse,
     },
     protocol::{
         Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange,
         encode_request_header_into_buffer,
     },
 };
+use zeroize::Zeroize;
 
-use super::fault::Fault;
+use super::{
+    fault::Fault,
+    security::{self, Link, Security, Tls},
+};
 
 /// What brokers show as the client's name.
 const CLIENT_ID: &str = "telemetra";
 /// Longest wait for a connection to one address.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// Longest wait for a response, from the request to its last byte.
+/// Longest wait for a response, from when it is waited for to its last byte; and for a request to be taken.
 const RESPONSE_LIMIT: Duration = Duration::from_secs(40);
 /// Largest response: more than any batch that a topic's `max.message.bytes` sensibly allows.
 const RESPONSE_BYTES_MAX: usize = 128 << 20;
+/// Share of a login's lifetime during which its connection is used.
+const LIFETIME_USED: f64 = 0.8;
 /// Bytes of a length.
 const LENGTH: usize = 4;
 
@@ -53,9 +63,16 @@ macro_rules! requests {
 
 requests! {
     ApiVersions: ApiVersionsRequest => ApiVersionsResponse,
+    CreateTopics: CreateTopicsRequest => CreateTopicsResponse,
     Fetch: FetchRequest => FetchResponse,
+    FindCoordinator: FindCoordinatorRequest => FindCoordinatorResponse,
+    InitProducerId: InitProducerIdRequest => InitProducerIdResponse,
     ListOffsets: ListOffsetsRequest => ListOffsetsResponse,
     Metadata: MetadataRequest => MetadataResponse,
+    OffsetCommit: OffsetCommitRequest => OffsetCommitResponse,
+    Produce: ProduceRequest => ProduceResponse,
+    SaslAuthenticate: SaslAuthenticateRequest => SaslAuthenticateResponse,
+    SaslHandshake: SaslHandshakeRequest => SaslHandshakeResponse,
 }
 
 /// Where a broker listens.
@@ -79,8 +96,14 @@ impl std::fmt::Display for Address {
 /// A connection on which one request at a time is under way.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    link: Link,
+    address: Address,
     place: String,
+    tls: Option<Tls>,
+    /// Whether it answered anything but which versions it has: one that wants a login does not.
+    is_let_in: bool,
+    /// The broker closes the connection some time after this, unless we log in again.
+    good_until: Option<Instant>,
     versions: Vec<(i16, VersionRange)>,
     next_id: i32,
     out: BytesMut,
@@ -93,22 +116,43 @@ pub(super) struct Connection {
 #[must_use = "the response must be read, or the connection dropped"]
 pub(super) struct Sent {
     id: i32,
-    until: Instant,
 }
 
 impl Connection {
-    /// Connects and asks for the versions that the broker has.
+    /// Connects as `security` says, and asks for the versions that the broker has.
     ///
     /// # Errors
-    /// `Away` if nobody answers in time; `Halt` for a broker that is too old.
-    pub(super) fn open(address: &Address) -> Result<Self, Fault> {
+    /// `Away` if nobody answers in time; `Halt` for a broker that is too old, that cannot prove who it is, or does not
+    /// believe who we are.
+    pub(super) fn open(address: &Address, security: &Security) -> Result<Self, Fault> {
         let place = address.to_string();
-        let stream = connect(address, &place)?;
-        stream.set_nodelay(true).map_err(|error| Fault::away(&place, error))?;
-        let mut connection =
-            Self { stream, place, versions: Vec::new(), next_id: 0, out: BytesMut::new(), rest_until: None };
+        let socket = connect(address, &place)?;
+        socket.set_nodelay(true).map_err(|error| Fault::away(&place, error))?;
+        let mut connection = Self {
+            link: Link::over(socket, security.tls.as_ref(), address, CONNECT_LIMIT)?,
+            address: address.clone(),
+            place,
+            tls: security.tls.clone(),
+            is_let_in: false,
+            good_until: None,
+            versions: Vec::new(),
+            next_id: 0,
+            out: BytesMut::new(),
+            rest_until: None,
+        };
         connection.versions = connection.ask_versions()?;
+        if let Some(login) = &security.login {
+            let begun_at = Instant::now();
+            let lifetime = security::log_in(&mut connection, login)?;
+            connection.good_until = lifetime.map(|lifetime| begun_at + lifetime.mul_f64(LIFETIME_USED));
+        }
         Ok(connection)
+    }
+
+    /// Whether the broker's belief in our login lasts for another request. It is opened anew otherwise: we do not log in
+    /// twice on one connection.
+    pub(super) fn is_good(&self, now: Instant) -> bool {
+        self.good_until.is_none_or(|until| now < until)
     }
 
     /// The broker, `host:port`.
@@ -176,11 +220,17 @@ impl Connection {
         let length = i32::try_from(self.out.len() - LENGTH)
             .map_err(|_| Fault::Halt(format!("a request to {} is too long", self.place)))?;
         self.out[..LENGTH].copy_from_slice(&length.to_be_bytes());
-        let until = Instant::now() + RESPONSE_LIMIT;
-        let away = |error| Fault::away(&self.place, error);
-        self.stream.set_write_timeout(Some(RESPONSE_LIMIT)).map_err(away)?;
-        self.stream.write_all(&self.out).map_err(away)?;
-        Ok(Sent { id, until })
+        let written = self
+            .link
+            .set_timeouts(None, Some(RESPONSE_LIMIT))
+            .and_then(|()| self.link.write_all(&self.out))
+            .and_then(|()| self.link.flush());
+        // A password may have been in it.
+        if R::KEY == ApiKey::SaslAuthenticate {
+            self.out.as_mut().zeroize();
+        }
+        written.map_err(|error| self.broken(&error))?;
+        Ok(Sent { id })
     }
 
     /// Waits for the response to `sent`: header and body, into `frame`, whose old contents are overwritten.
@@ -189,8 +239,17 @@ impl Connection {
     /// `Away` when the connection breaks, nothing comes in time, or it is not this request's response: the connection
     /// is of no more use.
     pub(super) fn receive(&mut self, sent: &Sent, frame: &mut Vec<u8>) -> Result<(), Fault> {
+        // Not from the request on: who asked ahead may come for the answer much later.
+        let until = Instant::now() + RESPONSE_LIMIT;
         let mut length = [0; LENGTH];
-        self.fill(&mut length, sent.until)?;
+        self.fill(&mut length, until)?;
+        // A TLS record that says why it ends the handshake: type 21, version 3.x.
+        if matches!(length, [21, 3, ..]) && self.tls.is_none() {
+            return Err(Fault::Halt(format!(
+                "{} speaks TLS at this port: set KAFKA_SECURITY_PROTOCOL to SSL or SASL_SSL, or name another port",
+                self.place
+            )));
+        }
         let length = usize::try_from(i32::from_be_bytes(length)).unwrap_or(0);
         if !(LENGTH..=RESPONSE_BYTES_MAX).contains(&length) {
             return Err(Fault::away(
@@ -199,11 +258,12 @@ impl Connection {
             ));
         }
         frame.resize(length, 0);
-        self.fill(frame, sent.until)?;
+        self.fill(frame, until)?;
         let id = (&frame[..]).get_i32();
         if id != sent.id {
             return Err(Fault::away(&self.place, format!("response {id} to request {}", sent.id)));
         }
+        self.is_let_in |= !self.versions.is_empty();
         Ok(())
     }
 
@@ -227,17 +287,44 @@ impl Connection {
             if left.is_zero() {
                 return Err(Fault::away(&self.place, format!("no answer within {RESPONSE_LIMIT:?}")));
             }
-            let away = |error| Fault::away(&self.place, error);
-            self.stream.set_read_timeout(Some(left)).map_err(away)?;
-            match self.stream.read(&mut buffer[filled..]) {
-                Ok(0) => return Err(Fault::away(&self.place, "the broker closed the connection")),
+            self.link.set_timeouts(Some(left), None).map_err(|error| Fault::away(&self.place, error))?;
+            match self.link.read(&mut buffer[filled..]) {
+                Ok(0) => return Err(self.closed()),
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(away(error)),
+                Err(error) => return Err(self.broken(&error)),
             }
         }
         Ok(())
+    }
+
+    fn broken(&self, error: &std::io::Error) -> Fault {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        // With TLS 1.3 the broker judges our certificate after our side of the handshake is done.
+        if let Some(fault) = self.tls.as_ref().and_then(|tls| security::explained(error, &self.address, tls))
+        {
+            return fault;
+        }
+        match error.kind() {
+            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => self.closed(),
+            _ => Fault::away(&self.place, error.to_string()),
+        }
+    }
+
+    /// The broker closed the connection. It does so without a word when it expects to be spoken to otherwise.
+    fn closed(&self) -> Fault {
+        let next = match (self.is_let_in, self.versions.is_empty()) {
+            (true, _) => "",
+            (false, true) => {
+                " before it said anything: if it speaks TLS at this port, set KAFKA_SECURITY_PROTOCOL to SSL or SASL_SSL"
+            }
+            (false, false) => {
+                " at the first request: if it wants a login at this port, set KAFKA_SECURITY_PROTOCOL to SASL_SSL or \
+                 SASL_PLAINTEXT"
+            }
+        };
+        Fault::away(&self.place, format!("the broker closed the connection{next}"))
     }
 
     fn ask_versions(&mut self) -> Result<Vec<(i16, VersionRange)>, Fault> {
