@@ -9,7 +9,7 @@ use telemetra_core::{
     chat::{
         Chat, Open,
         event::{Body, ChatEvent, Emotes},
-        rows::BaselineAnswer,
+        rows::Answer,
         sentiment::{Sentiment, Tokenizer},
     },
     hash::{hash64, mix},
@@ -170,7 +170,7 @@ fn run(load: &Load) {
         };
         let mut overlay = times.time(1, || chat.merge(&open, partials).expect("within the budget"));
         let ask = times.time(2, || chat.ask(&open, &overlay, &request));
-        let answer = BaselineAnswer(vec![Vec::new(); ask.0.len()]);
+        let answer = Answer { baselines: vec![Vec::new(); ask.baselines.len()], ..Answer::default() };
         let emitted = times.time(3, || chat.emit(&open, &mut overlay, answer, &request));
         rows += emitted.rows.windows.len();
         times.time(4, || chat.absorb(&mut open, overlay, to));

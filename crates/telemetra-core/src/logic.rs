@@ -73,8 +73,9 @@ pub struct Emitted<R> {
     pub rows: R,
     /// Sum of counts over the rows that become final.
     pub final_count: i64,
-    /// Counts of events that fell into windows which were closed early ahead of the watermark.
-    pub closed_early_misses: i64,
+    /// Counts that no row will ever hold: of events that fell into windows which were closed early ahead of the
+    /// watermark, and of windows that close now and whose row is another program's.
+    pub left_out: i64,
     /// The open panes after this batch.
     pub open: OpenCheck,
     /// Rows that become final.

@@ -39,7 +39,8 @@ pub struct Commit<R> {
     pub open_count: i64,
     /// Sum of counts over the rows that become final in this batch, closed early included.
     pub final_count: i64,
-    /// Counts that windows missed: partly late events, and what closing early left out of a row.
+    /// Counts that windows missed: partly late events, what closing early left out of a row, and windows that were left
+    /// to their adopted rows.
     pub window_misses: i64,
     /// Event time before which windows may lack events that the job left out by wish at its start; `None` if it left
     /// out none. Milliseconds.

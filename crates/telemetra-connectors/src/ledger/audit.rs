@@ -6,7 +6,7 @@
 use telemetra_core::{watermark::Watermark, window::WindowSpec};
 use telemetra_engine::{
     audit::{self, Clause, Report, Side, Tiling},
-    ids::PartitionId,
+    ids::{PartitionId, shown_partition},
     sink::{RangeEntry, SinkError, Tally, Totals},
 };
 
@@ -19,7 +19,8 @@ struct JobRow {
     epoch: i64,
     last_batch: i64,
     watermark_ms: Option<i64>,
-    open: [Option<i64>; 3],
+    /// `open_end_ms`, `open_digest`, `open_count`, `start_ms`.
+    open: [Option<i64>; 4],
     /// See [`TOTALS`].
     totals: [i64; TOTALS.len()],
 }
@@ -85,7 +86,7 @@ fn audit_job(db: &mut dyn Snapshot, name: &str) -> Result<Report, SinkError> {
 fn read_job(db: &mut dyn Snapshot, name: &str) -> Result<Option<JobRow>, SinkError> {
     let sql =
         "SELECT pipeline, length_ms, slide_ms, epoch, last_batch, watermark_ms, open_end_ms, open_digest, open_count,
-                   records, late, dead, in_windows, window_misses, accepted, duplicates, conflicts, refused,
+                   start_ms, records, late, dead, in_windows, window_misses, accepted, duplicates, conflicts, refused,
                    final_count, final_rows
                FROM telemetra.job WHERE job = $1";
     db.one(sql, &[Arg::Text(name)], |row| {
@@ -95,8 +96,8 @@ fn read_job(db: &mut dyn Snapshot, name: &str) -> Result<Option<JobRow>, SinkErr
             epoch: row.int(3)?,
             last_batch: row.int(4)?,
             watermark_ms: row.int_or_null(5)?,
-            open: [row.int_or_null(6)?, row.int_or_null(7)?, row.int_or_null(8)?],
-            totals: row.ints(9)?,
+            open: [row.int_or_null(6)?, row.int_or_null(7)?, row.int_or_null(8)?, row.int_or_null(9)?],
+            totals: row.ints(10)?,
         })
     })
 }
@@ -111,7 +112,7 @@ fn check_tiling(db: &mut dyn Snapshot, job: &JobRow, report: &mut Report) -> Res
     let positions = status::positions(db, &job.name)?;
     for (input, partition) in recover::partitions_with_ranges(db, &job.name)? {
         let known = positions.iter().filter(|at| at.input == input && at.partition == partition).count();
-        let place = || format!("partition {input}/{partition}");
+        let place = || format!("partition {input}/{}", shown_partition(partition));
         let known = Side::new(known as u64, "positions");
         report.compare(Clause::Positions, place, known, Side::new(1, "partition with ranges"));
     }
@@ -120,7 +121,7 @@ fn check_tiling(db: &mut dyn Snapshot, job: &JobRow, report: &mut Report) -> Res
                UNION ALL SELECT from_offset, to_offset, batch_id FROM telemetra.gap
                WHERE job = $1 AND input = $2 AND \"partition\" = $3 AND NOT in_replay ORDER BY 1";
     for at in &positions {
-        let name = format!("{}/{}", at.input, at.partition);
+        let name = format!("{}/{}", at.input, shown_partition(at.partition));
         let place = || format!("partition {name}");
         let replay = Side::new(at.replay, "replay offset");
         report.at_most(Clause::Positions, place, Side::new(at.first, "first offset"), replay);
@@ -160,7 +161,8 @@ fn check_ranges(db: &mut dyn Snapshot, job: &JobRow, report: &mut Report) -> Res
         let (input, partition, batch) = (row.text(0)?, row.uint32(1, "partition")?, row.int(2)?);
         let range = read_range(row, partition)?;
         let (from, to) = (range.from, range.to);
-        let place = || format!("partition {input}/{partition}, batch {batch}, offsets {from}..{to}");
+        let shown = || format!("partition {input}/{}", shown_partition(partition));
+        let place = || format!("{}, batch {batch}, offsets {from}..{to}", shown());
         audit::check_range(report, place, &range);
         let [dead, late] = row.ints(12)?;
         // Where rows have an id, the quarantine holds them.
@@ -241,12 +243,12 @@ fn check_batches(db: &mut dyn Snapshot, job: &JobRow, report: &mut Report) -> Re
              coalesce(s.duplicates, 0), coalesce(s.conflicts, 0), coalesce(s.refused, 0),
              b.empty, coalesce(s.empty, 0), b.counted, coalesce(s.counted, 0),
              b.batch_id, b.watermark_before_ms, b.watermark_ms, b.open_end_ms, b.open_digest, b.open_count,
-             b.moments, b.early_misses, b.epoch
+             b.moments, b.early_misses, b.epoch, b.start_ms
          FROM telemetra.batch b LEFT JOIN sums s ON s.batch_id = b.batch_id
          WHERE b.job = $1 ORDER BY b.batch_id"
     );
     let mut all = Batches::default();
-    let mut last = (0, None, [None, Some(0), Some(0)]);
+    let mut last = (0, None, [None, Some(0), Some(0), None]);
     db.each(&sql, &[Arg::Text(&job.name)], &mut |row| {
         const SUMMED: usize = TOTALS.len();
         const MORE: usize = SUMMED + OF_RANGES;
@@ -279,7 +281,10 @@ fn check_batches(db: &mut dyn Snapshot, job: &JobRow, report: &mut Report) -> Re
         }
         all.moments += row.int(ID + 6)?;
         all.early_misses += row.int(ID + 7)?;
-        let open = [row.int_or_null(ID + 3)?, row.int_or_null(ID + 4)?, row.int_or_null(ID + 5)?];
+        let start_ms = row.int_or_null(ID + 9)?;
+        let start_before = side(last.2[3], "start of the batch before");
+        report.at_most(Clause::Batches, place, start_before, side(start_ms, "start of the batch"));
+        let open = [row.int_or_null(ID + 3)?, row.int_or_null(ID + 4)?, row.int_or_null(ID + 5)?, start_ms];
         last = (id, row.int_or_null(ID + 2)?, open);
         Ok(())
     })?;
@@ -292,13 +297,13 @@ fn check_batches(db: &mut dyn Snapshot, job: &JobRow, report: &mut Report) -> Re
 fn compare_job_row(
     job: &JobRow,
     all: &Batches,
-    last: (i64, Option<i64>, [Option<i64>; 3]),
+    last: (i64, Option<i64>, [Option<i64>; 4]),
     report: &mut Report,
 ) {
     let (last_id, last_watermark, last_open) = last;
     let says = [Some(job.last_batch), job.watermark_ms].into_iter().chain(job.open);
     let said = [Some(last_id), last_watermark].into_iter().chain(last_open);
-    let columns = ["last_batch", "watermark_ms", "open_end_ms", "open_digest", "open_count"];
+    let columns = ["last_batch", "watermark_ms", "open_end_ms", "open_digest", "open_count", "start_ms"];
     for ((says, said), column) in says.zip(said).zip(columns) {
         let place = || format!("job {}, {column}", job.name);
         report.compare(Clause::Totals, place, side(says, "the job row"), side(said, "the last batch"));
@@ -322,8 +327,9 @@ fn check_late(
                FROM late_events l LEFT JOIN telemetra.batch b ON b.job = l.job AND b.batch_id = l.batch_id
                WHERE l.job = $1";
     db.each(sql, &[Arg::Text(&job.name)], &mut |row| {
-        let (input, [partition, offset, batch]) = (row.text(0)?, row.ints(1)?);
-        let place = || format!("partition {input}/{partition}, batch {batch}, offset {offset}");
+        let (input, partition, [offset, batch]) = (row.text(0)?, row.uint32(1, "partition")?, row.ints(2)?);
+        let shown = || format!("partition {input}/{}", shown_partition(partition));
+        let place = || format!("{}, batch {batch}, offset {offset}", shown());
         let judged = row.int_or_null(6)?;
         // What cannot be read as an instant is as wrong as another one.
         let (time, watermark) = (row.instant(4).ok(), row.instant(5).ok());

@@ -4,6 +4,7 @@
 
 use telemetra_engine::{
     audit::{self, Clause, Report, Side},
+    ids::shown_partition,
     sink::{Applied, SinkError},
 };
 
@@ -24,8 +25,9 @@ pub(super) fn check_ranges(
                FROM telemetra.batch_range r WHERE r.job = $1
                ORDER BY r.input, r.\"partition\", r.from_offset";
     db.each(sql, &[Arg::Text(job)], &mut |row| {
-        let (input, [partition, batch, from, to]) = (row.text(0)?, row.ints(1)?);
-        let place = || format!("partition {input}/{partition}, batch {batch}, offsets {from}..{to}");
+        let (input, partition, [batch, from, to]) = (row.text(0)?, row.uint32(1, "partition")?, row.ints(2)?);
+        let shown = || format!("partition {input}/{}", shown_partition(partition));
+        let place = || format!("{}, batch {batch}, offsets {from}..{to}", shown());
         let [records, counted, dead] = row.ints(5)?;
         let [accepted, duplicates, conflicts, quarantined] = row.ints(8)?;
         let listed = Side::new(row.int(12)?, "rows of rejected_events");

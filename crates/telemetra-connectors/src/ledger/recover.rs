@@ -6,12 +6,12 @@
 use telemetra_core::watermark::{PartitionClock, Watermark};
 use telemetra_engine::{
     audit::{self, Clause, Report, Side},
-    ids::{Offset, PartitionId},
+    ids::{Offset, PartitionId, shown_partition},
     sink::{Position, Recovered, SinkError, Totals},
     source::{Input, LogMark, Segment},
 };
 
-use super::{Arg, Pipeline, Row, Snapshot, int, uint, windows};
+use super::{Arg, Pipeline, Row, Snapshot, int, text, uint, windows};
 
 /// Where the job stands, everything checked and all lists filled; `None` for a new job. The epoch is the stored
 /// one, which the sink raises.
@@ -60,7 +60,7 @@ fn halt<T>(text: String) -> Result<T, SinkError> {
 /// The job row with the sums in it checked, `None` for a new job. Lists stay empty.
 fn read_job(db: &mut dyn Snapshot, job: &str, pipeline: Pipeline) -> Result<Option<Recovered>, SinkError> {
     let sql = "SELECT epoch, last_batch, watermark_ms, open_end_ms, open_digest, open_count, meaning,
-                   in_windows, window_misses, final_count, pipeline, length_ms, slide_ms
+                   in_windows, window_misses, final_count, pipeline, length_ms, slide_ms, start_ms
                FROM telemetra.job WHERE job = $1";
     let stored = db.one(sql, &[Arg::Text(job)], |row| {
         check_for_good(job, pipeline, row)?;
@@ -72,6 +72,7 @@ fn read_job(db: &mut dyn Snapshot, job: &str, pipeline: Pipeline) -> Result<Opti
             open_digest: row.int(4)?.cast_unsigned(),
             open_count: row.int(5)?,
             meaning: Some(row.text(6)?),
+            start_ms: row.int_or_null(13)?,
             totals: Totals { in_windows: row.int(7)?, window_misses: row.int(8)?, final_count: row.int(9)? },
             ..nothing()
         })
@@ -115,21 +116,22 @@ fn check_job(
     stored: &Recovered,
 ) -> Result<(), SinkError> {
     let mut report = Report::new(job);
-    let sql = "SELECT batch_id, watermark_ms, open_end_ms, open_digest, open_count
+    let sql = "SELECT batch_id, watermark_ms, open_end_ms, open_digest, open_count, start_ms
                FROM telemetra.batch WHERE job = $1 ORDER BY batch_id DESC LIMIT 1";
     let last = db.one(sql, &[Arg::Text(job)], |row| {
         let number = |column| row.int_or_null(column);
-        Ok([number(0)?, number(1)?, number(2)?, number(3)?, number(4)?])
+        Ok([number(0)?, number(1)?, number(2)?, number(3)?, number(4)?, number(5)?])
     })?;
-    let said = last.unwrap_or([Some(0), None, None, Some(0), Some(0)]);
+    let said = last.unwrap_or([Some(0), None, None, Some(0), Some(0), None]);
     let says = [
         Some(int(stored.last_batch)?),
         stored.watermark.ms(),
         stored.open_end_ms,
         Some(stored.open_digest.cast_signed()),
         Some(stored.open_count),
+        stored.start_ms,
     ];
-    let names = ["last_batch", "watermark_ms", "open_end_ms", "open_digest", "open_count"];
+    let names = ["last_batch", "watermark_ms", "open_end_ms", "open_digest", "open_count", "start_ms"];
     for ((says, said), name) in says.into_iter().zip(said).zip(names) {
         // NULL is like no number.
         let side = |value: Option<i64>, is| Side(value.map_or(i128::MIN >> 1, i128::from), is);
@@ -170,7 +172,7 @@ struct Stored {
 /// All positions, each held against the ledger.
 fn positions(db: &mut dyn Snapshot, job: &str, inputs: &[Input]) -> Result<Vec<Position>, SinkError> {
     let sql = "SELECT input, \"partition\", topic, first_offset, replay_offset, next_offset, largest_ms,
-                   pending_ms, pending_age, head_since_ms
+                   pending_ms, pending_age, head_since_ms, log_id, log_epoch, begun_ms
                FROM telemetra.position WHERE job = $1";
     let mut stored = db.list(sql, &[Arg::Text(job)], |row| read_position(job, inputs, row))?;
     stored.sort_by_key(|stored| stored.position.id);
@@ -206,10 +208,28 @@ fn read_position(job: &str, inputs: &[Input], row: &Row) -> Result<Stored, SinkE
             pending_age: row.uint32(8, "pending_age")?,
         },
         head_since_ms: row.int_or_null(9)?,
-        mark: LogMark::default(),
-        begun_ms: None,
+        mark: read_mark(row, 10)?,
+        begun_ms: row.int_or_null(12)?,
     };
     Ok(Stored { name, first: row.uint(3, "first_offset")?, position })
+}
+
+/// The log of a position: `log_id` and `log_epoch` are the columns from `first` on.
+fn read_mark(row: &Row, first: usize) -> Result<LogMark, SinkError> {
+    let read = |id: String| {
+        text::parse_log_id(&id).ok_or_else(|| {
+            SinkError::Halt(format!("log_id {id:?} in the store is no UUID; restore a backup"))
+        })
+    };
+    let narrow = |epoch: i64| {
+        i32::try_from(epoch).map_err(|_| {
+            SinkError::Halt(format!("log_epoch is {epoch} in the store, which cannot be; restore a backup"))
+        })
+    };
+    Ok(LogMark {
+        id: row.text_or_null(first)?.map(read).transpose()?,
+        epoch: row.int_or_null(first + 1)?.map(narrow).transpose()?,
+    })
 }
 
 /// Holds a position against the last range or gap that the ledger has of the partition.
@@ -217,7 +237,7 @@ fn check_position(db: &mut dyn Snapshot, job: &str, stored: &Stored) -> Result<(
     let Stored { name, first, position } = stored;
     let partition = position.id.partition;
     let mut report = Report::new(job);
-    let place = || format!("partition {name}/{partition}");
+    let place = || format!("partition {name}/{}", shown_partition(partition));
     let replay = Side::new(position.replay, "replay offset");
     report.at_most(Clause::Positions, place, replay, Side::new(position.next, "next offset"));
     report.at_most(Clause::Positions, place, Side::new(*first, "first offset"), replay);
@@ -256,7 +276,8 @@ fn check_no_position_is_missing(
         let id = PartitionId { input: input_number(inputs, &name, job)?, partition };
         if !positions.iter().any(|position| position.id == id) {
             return halt(format!(
-                "partition {name}/{partition} has ranges in the ledger but no position: restore a backup"
+                "partition {name}/{} has ranges in the ledger but no position: restore a backup",
+                shown_partition(partition)
             ));
         }
     }

@@ -1,4 +1,4 @@
-//! Values as text: the JSON that both stores keep.
+//! Values as text: the JSON and the ids that both stores keep.
 
 use std::fmt::Write;
 
@@ -32,6 +32,19 @@ pub(crate) fn emote_counts(out: &mut String, emotes: &[(String, u64)]) {
         write!(out, "{count}").expect("writing to a string cannot fail");
     }
     out.push('}');
+}
+
+/// A log's id: 32 hexadecimal digits, grouped as those of a UUID are.
+pub(crate) fn log_id(id: u128) -> String {
+    let digits = format!("{id:032x}");
+    let [a, b, c, d, e] = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+    format!("{a}-{b}-{c}-{d}-{e}")
+}
+
+/// Reads what [`log_id`] wrote; `None` for anything else.
+pub(crate) fn parse_log_id(text: &str) -> Option<u128> {
+    let id = u128::from_str_radix(&text.replace('-', ""), 16).ok()?;
+    (log_id(id) == text).then_some(id)
 }
 
 /// A JSON number, `null` for what is none.
@@ -86,7 +99,22 @@ mod tests {
         assert_eq!(out, "[]");
     }
 
+    #[test]
+    fn only_ids_of_logs_are_read_as_such() {
+        assert_eq!(log_id(0x0123), "00000000-0000-0000-0000-000000000123");
+        for no in ["", "-", "123", "00000000000000000000000000000123", "0000000-00000-0000-0000-000000000123"]
+        {
+            assert_eq!(parse_log_id(no), None, "{no}");
+        }
+        assert_eq!(parse_log_id("FFFFFFFF-0000-0000-0000-000000000123"), None);
+    }
+
     proptest! {
+        #[test]
+        fn ids_of_logs_come_back(id: u128) {
+            prop_assert_eq!(parse_log_id(&log_id(id)), Some(id));
+        }
+
         #[test]
         fn instants_agree_with_sqlite(ms in crate::ledger::instant::YEARS_MS) {
             let db = rusqlite::Connection::open_in_memory().unwrap();

@@ -21,6 +21,7 @@ use std::{
 pub(super) use self::parts::CLEAR_PASSWORD_NEXT;
 pub use self::parts::Parts;
 use super::Secret;
+use crate::tls::Roots;
 
 /// PostgreSQL's port.
 pub const PORT: u16 = 5432;
@@ -64,15 +65,6 @@ pub(super) struct Protection {
     pub(super) certificate: Option<PathBuf>,
     /// Its key, PEM or PKCS #8 in DER.
     pub(super) key: Option<PathBuf>,
-}
-
-/// Who may sign the server's certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Roots {
-    /// The operating system's certificate authorities.
-    System,
-    /// Those in a PEM file.
-    File(PathBuf),
 }
 
 /// One server.

@@ -2,13 +2,14 @@
 //!
 //! The invariant: a row that is final never changes again, and what became final in a batch is what the batch says
 //! became final. A row with `batch_id` NULL is the old job's: it is provisional until we write it, and takes no
-//! part in baselines.
+//! part in baselines. A window that is incomplete, because the job began in it, never takes its place.
 
 use telemetra_core::{
-    chat::rows::{BaselineAnswer, BaselineAsk, MomentRow, WindowRow},
+    chat::rows::{Answer, Ask, MomentRow, WindowRow},
     limits::BASELINE_WINDOWS,
     mutant::{self, Mutant},
 };
+use telemetra_engine::sink::SinkError;
 use tokio_postgres::{Client, Row, types::Type};
 
 use super::{
@@ -58,50 +59,53 @@ pub(super) struct Windows<'a> {
     emote_counts: Vec<String>,
     is_anomaly: Vec<bool>,
     is_final: Vec<bool>,
+    incomplete: Vec<bool>,
 }
 
 /// The columns of [`Windows::statement`] as a table.
 const WINDOWS: &str = "(SELECT stream_id, window_start, window_end, chat_count, unique_chatters, positive_count,
         negative_count, avg_sentiment, chat_rate, avg_viewers, z_score, top_emotes::text[] AS top_emotes,
-        emote_counts::jsonb AS emote_counts, is_anomaly, is_final
-    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+        emote_counts::jsonb AS emote_counts, is_anomaly, is_final, incomplete
+    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
         AS u (stream_id, window_start, window_end, chat_count, unique_chatters, positive_count, negative_count,
-            avg_sentiment, chat_rate, avg_viewers, z_score, top_emotes, emote_counts, is_anomaly, is_final)) AS v";
+            avg_sentiment, chat_rate, avg_viewers, z_score, top_emotes, emote_counts, is_anomaly, is_final,
+            incomplete)) AS v";
 
 /// Only data columns are compared: a row that would come out the same is not written.
 const UPSERT: &str = "WITH written AS (
     INSERT INTO chat_summary_minute AS old (stream_id, window_start, window_end, chat_count, unique_chatters,
         positive_count, negative_count, avg_sentiment, chat_rate, avg_viewers, z_score, top_emotes, emote_counts,
         is_anomaly, is_final, incomplete, revision, batch_id, processed_at)
-    SELECT v.*, false, 1, $16, $17 FROM {windows}
+    SELECT v.*, 1, $17, $18 FROM {windows}
     ON CONFLICT (stream_id, window_start) DO UPDATE SET
         window_end = excluded.window_end, chat_count = {additive}excluded.chat_count,
         unique_chatters = excluded.unique_chatters, positive_count = excluded.positive_count,
         negative_count = excluded.negative_count, avg_sentiment = excluded.avg_sentiment,
         chat_rate = excluded.chat_rate, avg_viewers = excluded.avg_viewers, z_score = excluded.z_score,
         top_emotes = excluded.top_emotes, emote_counts = excluded.emote_counts,
-        is_anomaly = excluded.is_anomaly, is_final = excluded.is_final, revision = old.revision + 1,
-        batch_id = excluded.batch_id, processed_at = excluded.processed_at
-    WHERE NOT old.is_final AND (old.batch_id IS NULL
+        is_anomaly = excluded.is_anomaly, is_final = excluded.is_final, incomplete = excluded.incomplete,
+        revision = old.revision + 1, batch_id = excluded.batch_id, processed_at = excluded.processed_at
+    WHERE NOT old.is_final AND NOT (old.batch_id IS NULL AND excluded.incomplete) AND (old.batch_id IS NULL
         OR (old.window_end, old.chat_count, old.unique_chatters, old.positive_count, old.negative_count,
             old.avg_sentiment, old.chat_rate, old.avg_viewers, old.z_score, old.top_emotes, old.emote_counts,
-            old.is_anomaly, old.is_final)
+            old.is_anomaly, old.is_final, old.incomplete)
         IS DISTINCT FROM (excluded.window_end, excluded.chat_count, excluded.unique_chatters,
             excluded.positive_count, excluded.negative_count, excluded.avg_sentiment, excluded.chat_rate,
             excluded.avg_viewers, excluded.z_score, excluded.top_emotes, excluded.emote_counts,
-            excluded.is_anomaly, excluded.is_final))
+            excluded.is_anomaly, excluded.is_final, excluded.incomplete))
     RETURNING old.is_final, old.chat_count)
 SELECT count(*), count(*) FILTER (WHERE is_final),
     coalesce(sum(chat_count) FILTER (WHERE is_final), 0)::bigint FROM written";
 
 /// A row that was not written must be in the table as it is, or it would have rewritten a final one.
-const DIFFERS: &str = "SELECT v.stream_id, v.window_start, t.chat_count::bigint, t.is_final, v.chat_count, v.is_final
+const DIFFERS: &str = "SELECT v.stream_id, v.window_start, t.chat_count::bigint, t.is_final, v.chat_count, v.is_final,
+        v.incomplete AND t.batch_id IS NULL AND t.stream_id IS NOT NULL
     FROM {windows} LEFT JOIN chat_summary_minute t
         ON t.stream_id = v.stream_id AND t.window_start = v.window_start
     WHERE (t.chat_count, t.unique_chatters, t.positive_count, t.negative_count, t.avg_sentiment, t.avg_viewers,
-            t.z_score, t.top_emotes, t.emote_counts, t.is_anomaly, t.is_final)
+            t.z_score, t.top_emotes, t.emote_counts, t.is_anomaly, t.is_final, t.incomplete)
         IS DISTINCT FROM (v.chat_count, v.unique_chatters, v.positive_count, v.negative_count, v.avg_sentiment,
-            v.avg_viewers, v.z_score, v.top_emotes, v.emote_counts, v.is_anomaly, v.is_final)
+            v.avg_viewers, v.z_score, v.top_emotes, v.emote_counts, v.is_anomaly, v.is_final, v.incomplete)
     LIMIT 1";
 
 impl<'a> Windows<'a> {
@@ -127,6 +131,7 @@ impl<'a> Windows<'a> {
             windows.emote_counts.push(counts);
             windows.is_anomaly.push(row.is_anomaly);
             windows.is_final.push(row.is_final);
+            windows.incomplete.push(row.incomplete);
         }
         windows.first = windows.start.iter().map(|start| start.0).min().map(Ms);
         windows
@@ -148,6 +153,7 @@ impl<'a> Windows<'a> {
             .arg(&self.emote_counts, Type::TEXT_ARRAY)
             .arg(&self.is_anomaly, Type::BOOL_ARRAY)
             .arg(&self.is_final, Type::BOOL_ARRAY)
+            .arg(&self.incomplete, Type::BOOL_ARRAY)
     }
 
     /// Upserts the rows and notes the first window; none without rows.
@@ -200,6 +206,14 @@ fn would_change(row: &Row) -> Result<Failure, Failure> {
     let (stream, Ms(start_ms)): (String, Ms) = (row.try_get(0)?, row.try_get(1)?);
     let (stored, is_final): (Option<i64>, Option<bool>) = (row.try_get(2)?, row.try_get(3)?);
     let (count, becomes_final): (i64, bool) = (row.try_get(4)?, row.try_get(5)?);
+    if row.try_get(6)? {
+        // Another program wrote it after the batch had asked; the next try finds it.
+        return Ok(SinkError::NotApplied(format!(
+            "another program wrote the row of stream {stream:?}, window {}, in which this job began",
+            text::instant(start_ms)
+        ))
+        .into());
+    }
     Ok(Failure::halt(format!(
         "the final row of stream {stream:?}, window {}, would change: it holds chat_count {} (final: {}), the \
          batch {count} (final: {becomes_final}); see `telemetra audit`",
@@ -295,16 +309,37 @@ impl<'a> Moments<'a> {
 const FIRST_WINDOW: &str = "UPDATE telemetra.job SET first_window = $2
     WHERE job = $1 AND (first_window IS NULL OR first_window > $2)";
 
-/// Latest final rows of ours before each asked start, ascending; one seek in the key for each.
-pub(super) async fn answer(
+/// Latest final rows of ours before each asked start, ascending, and which windows asked about have an adopted row; one
+/// seek in the key for each.
+pub(super) async fn answer(client: &Client, job: &String, ask: &Ask) -> Result<Answer, Failure> {
+    let mut answer = Answer::default();
+    if !ask.baselines.is_empty() {
+        answer.baselines = baselines(client, job, &ask.baselines).await?;
+    }
+    if !ask.beside.is_empty() {
+        answer.adopted = adopted(client, &ask.beside).await?;
+    }
+    Ok(answer)
+}
+
+/// Those of `windows`, stream and start, that have a row of another program.
+async fn adopted(client: &Client, windows: &[(String, i64)]) -> Result<Vec<(String, i64)>, Failure> {
+    let sql = "SELECT q.stream_id, q.window_start FROM unnest($1, $2) AS q (stream_id, window_start)
+        WHERE EXISTS (SELECT FROM chat_summary_minute w
+            WHERE w.stream_id = q.stream_id AND w.window_start = q.window_start AND w.batch_id IS NULL)";
+    let streams: Vec<&str> = windows.iter().map(|(stream, _)| stream.as_str()).collect();
+    let starts: Vec<Ms> = windows.iter().map(|&(_, start_ms)| Ms(start_ms)).collect();
+    let statement = Statement::new(sql).arg(&streams, Type::TEXT_ARRAY).arg(&starts, Type::TIMESTAMPTZ_ARRAY);
+    let rows = one(client, statement).await?.rows;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<_, Ms>(1)?.0))).collect()
+}
+
+async fn baselines(
     client: &Client,
     job: &String,
-    ask: &BaselineAsk,
-) -> Result<BaselineAnswer, Failure> {
-    let mut answers = vec![Vec::with_capacity(BASELINE_WINDOWS); ask.0.len()];
-    if ask.0.is_empty() {
-        return Ok(BaselineAnswer(answers));
-    }
+    ask: &[(String, i64)],
+) -> Result<Vec<Vec<(i64, i64)>>, Failure> {
+    let mut answers = vec![Vec::with_capacity(BASELINE_WINDOWS); ask.len()];
     let sql = "SELECT q.place, w.window_start, w.chat_count::bigint
         FROM unnest($1, $2) WITH ORDINALITY AS q (stream_id, before, place)
         CROSS JOIN LATERAL (SELECT window_start, chat_count FROM chat_summary_minute
@@ -312,8 +347,8 @@ pub(super) async fn answer(
                 AND window_start >= (SELECT coalesce(first_window, 'infinity') FROM telemetra.job WHERE job = $4)
             ORDER BY window_start DESC LIMIT $3) AS w
         ORDER BY q.place, w.window_start";
-    let streams: Vec<&str> = ask.0.iter().map(|(stream, _)| stream.as_str()).collect();
-    let before: Vec<Ms> = ask.0.iter().map(|&(_, before_ms)| Ms(before_ms)).collect();
+    let streams: Vec<&str> = ask.iter().map(|(stream, _)| stream.as_str()).collect();
+    let before: Vec<Ms> = ask.iter().map(|&(_, before_ms)| Ms(before_ms)).collect();
     let limit = BASELINE_WINDOWS as i64;
     let statement = Statement::new(sql)
         .arg(&streams, Type::TEXT_ARRAY)
@@ -326,5 +361,5 @@ pub(super) async fn answer(
         let answer = answer.ok_or_else(|| Failure::halt(format!("a baseline has place {place}")))?;
         answer.push((start_ms, row.try_get(2)?));
     }
-    Ok(BaselineAnswer(answers))
+    Ok(answers)
 }

@@ -193,7 +193,7 @@ async fn finish<R>(
              dead = dead + $11, in_windows = in_windows + $12, window_misses = window_misses + $13,
              final_count = final_count + $14, final_rows = final_rows + $15, updated_at = $16,
              accepted = accepted + $17, duplicates = duplicates + $18, conflicts = conflicts + $19,
-             refused = refused + $20, {HOLDS}
+             refused = refused + $20, start_ms = $21, {HOLDS}
          WHERE job = $1 AND {} AND {} RETURNING in_windows, window_misses, final_count",
         if mutant::is(Mutant::NoEpoch) { "$2::bigint IS NOT NULL" } else { "epoch = $2" },
         if mutant::is(Mutant::NoCompareAndSet) { "true" } else { "last_batch = $3 - 1" },
@@ -219,7 +219,8 @@ async fn finish<R>(
             .int(&accepted)
             .int(&duplicates)
             .int(&conflicts)
-            .int(&refused),
+            .int(&refused)
+            .int(&commit.start_ms),
         Statement::new(INSERT_BATCH)
             .text(&job.name)
             .int(&batch_id)
@@ -248,7 +249,8 @@ async fn finish<R>(
             .int(&accepted)
             .int(&duplicates)
             .int(&conflicts)
-            .int(&refused),
+            .int(&refused)
+            .int(&commit.start_ms),
     ];
     ranges.push(&mut second, &job.name, &batch_id, &watermark_before);
     gaps.push(&mut second, &job.name, &batch_id);
@@ -263,9 +265,9 @@ async fn finish<R>(
 const INSERT_BATCH: &str = "INSERT INTO telemetra.batch
         (job, batch_id, attempt, epoch, kind, planned_at, committed_at, watermark_before_ms, watermark_ms,
          open_end_ms, open_digest, open_count, records, empty, counted, in_windows, late, dead, window_misses,
-         early_misses, final_count, final_rows, rows_written, moments, accepted, duplicates, conflicts, refused)
+         early_misses, final_count, final_rows, rows_written, moments, accepted, duplicates, conflicts, refused, start_ms)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-        $23, $24, $25, $26, $27, $28)";
+        $23, $24, $25, $26, $27, $28, $29)";
 
 fn ints<const N: usize>(numbers: [u64; N]) -> Result<[i64; N], Failure> {
     let mut ints = [0; N];

@@ -52,7 +52,6 @@ mod reader;
 mod refused;
 mod roles;
 mod schema;
-mod secret;
 mod segments;
 mod session;
 mod setup;
@@ -69,6 +68,8 @@ use telemetra_engine::source::Input;
 
 use crate::ledger::Pipeline;
 
+pub use crate::secret::Secret;
+
 pub use self::{
     address::{Address, AddressFault, ChannelBinding, Host, PORT, Parts, SslMode, Target},
     foresee::foresee,
@@ -77,7 +78,6 @@ pub use self::{
     reader::open_reader,
     roles::roles_sql,
     schema::SCHEMA_VERSION,
-    secret::Secret,
     sink::PostgresSink,
 };
 

@@ -1,5 +1,5 @@
-//! Where a job stands in each partition: a position moves only from the offset that the batch expects, so that an
-//! instance that was overtaken moves none (RELIABILITY §1.3, compare-and-set).
+//! Where a job stands in each partition: a position moves only from the offset that the batch expects, and only in the
+//! log that it counts in, so that an instance that was overtaken moves none (RELIABILITY §1.3, compare-and-set).
 
 use telemetra_core::mutant::{self, Mutant};
 use telemetra_engine::sink::{Commit, SinkError};
@@ -11,6 +11,7 @@ use super::{
     flight::{Reply, Statement},
     values::int,
 };
+use crate::ledger::text;
 
 /// Positions that move, and new ones.
 #[derive(Default)]
@@ -32,6 +33,9 @@ struct PositionColumns<'a> {
     pending_ms: Vec<Option<i64>>,
     pending_age: Vec<i64>,
     head_since_ms: Vec<Option<i64>>,
+    log_id: Vec<Option<String>>,
+    log_epoch: Vec<Option<i32>>,
+    begun_ms: Vec<Option<i64>>,
 }
 
 impl<'a> Positions<'a> {
@@ -57,6 +61,9 @@ impl<'a> Positions<'a> {
             columns.pending_ms.push(position.clock.pending_ms);
             columns.pending_age.push(position.clock.pending_age.into());
             columns.head_since_ms.push(position.head_since_ms);
+            columns.log_id.push(position.mark.id.map(text::log_id));
+            columns.log_epoch.push(position.mark.epoch);
+            columns.begun_ms.push(position.begun_ms);
         }
         Ok(positions)
     }
@@ -97,21 +104,23 @@ impl<'a> Positions<'a> {
 }
 
 const MOVE: &str = "UPDATE telemetra.position p SET next_offset = v.next, replay_offset = v.replay,
-        largest_ms = v.largest, pending_ms = v.pending, pending_age = v.age, head_since_ms = v.head
-    FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-        AS v (input, topic, partition, expected, next, replay, largest, pending, age, head)
+        largest_ms = v.largest, pending_ms = v.pending, pending_age = v.age, head_since_ms = v.head,
+        log_id = v.log, log_epoch = v.epoch, begun_ms = v.begun
+    FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+        AS v (input, topic, partition, expected, next, replay, largest, pending, age, head, log, epoch, begun)
     WHERE p.job = $1 AND p.input = v.input AND p.partition = v.partition AND p.next_offset = v.expected
-        AND p.topic IS NOT DISTINCT FROM v.topic";
+        AND p.topic IS NOT DISTINCT FROM v.topic AND (p.log_id IS NULL OR p.log_id = v.log)";
 /// The fault that a test must see.
 const MOVE_ANYHOW: &str = "UPDATE telemetra.position p SET next_offset = v.next, replay_offset = v.replay,
-        largest_ms = v.largest, pending_ms = v.pending, pending_age = v.age, head_since_ms = v.head
-    FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-        AS v (input, topic, partition, expected, next, replay, largest, pending, age, head)
+        largest_ms = v.largest, pending_ms = v.pending, pending_age = v.age, head_since_ms = v.head,
+        log_id = v.log, log_epoch = v.epoch, begun_ms = v.begun
+    FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+        AS v (input, topic, partition, expected, next, replay, largest, pending, age, head, log, epoch, begun)
     WHERE p.job = $1 AND p.input = v.input AND p.partition = v.partition";
 const ADD: &str = "INSERT INTO telemetra.position (job, input, topic, partition, first_offset, next_offset,
-        replay_offset, largest_ms, pending_ms, pending_age, head_since_ms)
-    SELECT $1, v.* FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-        AS v (input, topic, partition, first, next, replay, largest, pending, age, head)
+        replay_offset, largest_ms, pending_ms, pending_age, head_since_ms, log_id, log_epoch, begun_ms)
+    SELECT $1, v.* FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+        AS v (input, topic, partition, first, next, replay, largest, pending, age, head, log, epoch, begun)
     ON CONFLICT DO NOTHING";
 
 impl PositionColumns<'_> {
@@ -128,5 +137,8 @@ impl PositionColumns<'_> {
             .arg(&self.pending_ms, Type::INT8_ARRAY)
             .arg(&self.pending_age, Type::INT8_ARRAY)
             .arg(&self.head_since_ms, Type::INT8_ARRAY)
+            .arg(&self.log_id, Type::TEXT_ARRAY)
+            .arg(&self.log_epoch, Type::INT4_ARRAY)
+            .arg(&self.begun_ms, Type::INT8_ARRAY)
     }
 }

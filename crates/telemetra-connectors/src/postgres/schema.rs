@@ -4,8 +4,11 @@
 //! no `;` but at the end of a statement. Tests hold what is read here against a server's catalog.
 
 /// The migrations, version 1 first.
-pub(super) const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_chat.sql"), include_str!("migrations/0002_commerce.sql")];
+pub(super) const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_chat.sql"),
+    include_str!("migrations/0002_commerce.sql"),
+    include_str!("migrations/0003_logs.sql"),
+];
 
 /// Version of the schema that this program reads and writes.
 pub const SCHEMA_VERSION: usize = MIGRATIONS.len();

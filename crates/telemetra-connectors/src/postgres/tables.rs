@@ -4,7 +4,7 @@
 //! rows to the transaction and says what they came to.
 
 use telemetra_core::{
-    chat::rows::{BaselineAnswer, BaselineAsk, ChatRows},
+    chat::rows::{Answer, Ask, ChatRows},
     commerce::rows::CommerceRows,
     logic::Logic,
 };
@@ -128,11 +128,11 @@ impl Tables for ChatTables {
         })
     }
 
-    fn known_answer(ask: &BaselineAsk) -> Option<BaselineAnswer> {
-        ask.0.is_empty().then(BaselineAnswer::default)
+    fn known_answer(ask: &Ask) -> Option<Answer> {
+        ask.is_empty().then(Answer::default)
     }
 
-    fn answer(session: &Session, job: &Job, ask: &BaselineAsk) -> Result<BaselineAnswer, Failure> {
+    fn answer(session: &Session, job: &Job, ask: &Ask) -> Result<Answer, Failure> {
         session.run(ASK_LIMIT, async |client| chat_rows::answer(client, &job.name, ask).await)
     }
 }

@@ -5,7 +5,7 @@
 
 use rusqlite::{CachedStatement, Connection, params};
 use telemetra_core::{
-    chat::rows::{BaselineAnswer, BaselineAsk, ChatRows, MomentRow, WindowRow},
+    chat::rows::{Answer, Ask, ChatRows, MomentRow, WindowRow},
     limits::BASELINE_WINDOWS,
 };
 
@@ -76,15 +76,15 @@ INSERT INTO chat_summary_minute AS old
     (stream_id, window_start, window_end, chat_count, unique_chatters, avg_sentiment, positive_count,
      negative_count, chat_rate, top_emotes, emote_counts, avg_viewers, z_score, is_anomaly, is_final,
      incomplete, revision, batch_id, processed_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 0, 1, ?16, ?17)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 1, ?17, ?18)
 ON CONFLICT DO UPDATE SET
     window_end = excluded.window_end, chat_count = excluded.chat_count,
     unique_chatters = excluded.unique_chatters, avg_sentiment = excluded.avg_sentiment,
     positive_count = excluded.positive_count, negative_count = excluded.negative_count,
     chat_rate = excluded.chat_rate, top_emotes = excluded.top_emotes, emote_counts = excluded.emote_counts,
     avg_viewers = excluded.avg_viewers, z_score = excluded.z_score, is_anomaly = excluded.is_anomaly,
-    is_final = excluded.is_final, revision = old.revision + 1, batch_id = excluded.batch_id,
-    processed_at = excluded.processed_at
+    is_final = excluded.is_final, incomplete = excluded.incomplete, revision = old.revision + 1,
+    batch_id = excluded.batch_id, processed_at = excluded.processed_at
 WHERE NOT old.is_final AND (
     old.chat_count <> excluded.chat_count OR old.is_final <> excluded.is_final
     OR old.unique_chatters <> excluded.unique_chatters OR old.avg_sentiment IS NOT excluded.avg_sentiment
@@ -92,7 +92,7 @@ WHERE NOT old.is_final AND (
     OR old.chat_rate <> excluded.chat_rate OR old.top_emotes <> excluded.top_emotes
     OR old.emote_counts <> excluded.emote_counts OR old.avg_viewers IS NOT excluded.avg_viewers
     OR old.z_score IS NOT excluded.z_score OR old.is_anomaly <> excluded.is_anomaly
-    OR old.window_end <> excluded.window_end)";
+    OR old.window_end <> excluded.window_end OR old.incomplete <> excluded.incomplete)";
 
 /// The upsert of window rows with its buffers.
 struct Upsert<'db> {
@@ -130,6 +130,7 @@ impl Upsert<'_> {
             row.z_score,
             row.is_anomaly,
             row.is_final,
+            row.incomplete,
             self.batch_id,
             self.processed_at,
         ])?;
@@ -142,6 +143,7 @@ fn check_unchanged(db: &Connection, row: &WindowRow) -> Result<(), Failure> {
     let sql = "SELECT chat_count, is_final, chat_count = ?3 AND is_final = ?4 AND unique_chatters = ?5
                    AND positive_count = ?6 AND negative_count = ?7 AND avg_sentiment IS ?8 AND avg_viewers IS ?9
                    AND z_score IS ?10 AND is_anomaly = ?11 AND top_emotes = ?12 AND emote_counts = ?13
+                   AND incomplete = ?14
                FROM chat_summary_minute WHERE stream_id = ?1 AND window_start = ?2";
     let (mut names, mut counts) = (String::new(), String::new());
     text::emote_names(&mut names, &row.top_emotes);
@@ -161,6 +163,7 @@ fn check_unchanged(db: &Connection, row: &WindowRow) -> Result<(), Failure> {
         row.is_anomaly,
         names,
         counts,
+        row.incomplete,
     ];
     let stored = db.prepare_cached(sql)?.query_row(key, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
     let (count, is_final, same): (i64, bool, bool) = stored?;
@@ -191,15 +194,15 @@ fn insert_moment(db: &Connection, moment: &MomentRow, batch_id: u64) -> Result<(
     Ok(())
 }
 
-/// Latest final rows before each asked start, ascending; one seek in the key for each.
-pub(super) fn answer(db: &Connection, ask: &BaselineAsk) -> Result<BaselineAnswer, Failure> {
+/// Latest final rows before each asked start, ascending; one seek in the key for each. No row is another program's here.
+pub(super) fn answer(db: &Connection, ask: &Ask) -> Result<Answer, Failure> {
     let sql = "SELECT window_start, chat_count FROM chat_summary_minute
                WHERE stream_id = ?1 AND window_start < ?2 AND is_final
                ORDER BY window_start DESC LIMIT ?3";
     let mut statement = db.prepare_cached(sql)?;
     let limit = int(BASELINE_WINDOWS as u64)?;
-    let mut answers = Vec::with_capacity(ask.0.len());
-    for (stream, before_ms) in &ask.0 {
+    let mut answers = Vec::with_capacity(ask.baselines.len());
+    for (stream, before_ms) in &ask.baselines {
         let mut rows = statement.query(params![stream, text::instant(*before_ms), limit])?;
         let mut found = Vec::with_capacity(BASELINE_WINDOWS);
         while let Some(row) = rows.next()? {
@@ -212,5 +215,5 @@ pub(super) fn answer(db: &Connection, ask: &BaselineAsk) -> Result<BaselineAnswe
         found.reverse();
         answers.push(found);
     }
-    Ok(BaselineAnswer(answers))
+    Ok(Answer { baselines: answers, adopted: Vec::new() })
 }

@@ -124,7 +124,7 @@ fn move_job<R>(
     let sql = "UPDATE telemetra_job SET last_batch = ?3, watermark_ms = ?4, open_end_ms = ?5, open_digest = ?6,
                    open_count = ?7, meaning = coalesce(?8, meaning), records = records + ?9, late = late + ?10,
                    dead = dead + ?11, in_windows = in_windows + ?12, window_misses = window_misses + ?13,
-                   final_count = final_count + ?14, updated_at = ?15
+                   final_count = final_count + ?14, updated_at = ?15, start_ms = ?16
                WHERE job = ?1 AND epoch = ?2 AND last_batch = ?3 - 1
                RETURNING in_windows, window_misses, final_count";
     let values = params![
@@ -143,6 +143,7 @@ fn move_job<R>(
         commit.window_misses,
         commit.final_count,
         now,
+        commit.start_ms,
     ];
     let totals = db.prepare_cached(sql)?.query_row(values, |row| {
         Ok(Totals { in_windows: row.get(0)?, window_misses: row.get(1)?, final_count: row.get(2)? })
@@ -163,9 +164,9 @@ fn insert_batch<R>(
                    (job, batch_id, attempt, epoch, kind, planned_at, committed_at, watermark_before_ms,
                     watermark_ms, open_end_ms, open_digest, open_count, records, empty, counted, in_windows,
                     late, dead, window_misses, early_misses, final_count, final_rows, rows_written, moments, accepted,
-                    duplicates, conflicts, refused)
+                    duplicates, conflicts, refused, start_ms)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-                   ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)";
+                   ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29)";
     db.prepare_cached(sql)?.execute(params![
         job.name,
         int(commit.batch_id)?,
@@ -195,6 +196,7 @@ fn insert_batch<R>(
         int(outcome.applied.duplicates)?,
         int(outcome.applied.conflicts)?,
         int(outcome.applied.refused)?,
+        commit.start_ms,
     ])?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What a batch adds to the ledger: positions, ranges, segments, gaps, refused and late records.
 //!
-//! Positions change only from the offset that the batch expects. Refused and late records are inserted, never
+//! Positions change only from the offset that the batch expects, in the log that they count in. Refused and late records are inserted, never
 //! upserted: a second one at the same offset is an error that stops the job.
 
 use std::ops::Range;
@@ -34,7 +34,9 @@ pub(super) fn move_positions<R>(
         if changed != 1 {
             let id = entry.position.id;
             let expected = entry.expected_next.map_or("none".into(), |next| next.to_string());
-            let text = format!("partition {id} of job {job} is no longer at next offset {expected}");
+            let log =
+                entry.position.mark.id.map_or(String::new(), |id| format!(" of log {}", text::log_id(id)));
+            let text = format!("partition {id} of job {job} is no longer at next offset {expected}{log}");
             return Err(SinkError::Fenced(text).into());
         }
     }
@@ -49,8 +51,9 @@ fn move_position(
     expected: Offset,
 ) -> Result<usize, Failure> {
     let sql = "UPDATE telemetra_position SET next_offset = ?5, replay_offset = ?6, largest_ms = ?7,
-                   pending_ms = ?8, pending_age = ?9, head_since_ms = ?10
-               WHERE job = ?1 AND input = ?2 AND \"partition\" = ?3 AND next_offset = ?4";
+                   pending_ms = ?8, pending_age = ?9, head_since_ms = ?10, log_id = ?11, log_epoch = ?12, begun_ms = ?13
+               WHERE job = ?1 AND input = ?2 AND \"partition\" = ?3 AND next_offset = ?4
+                   AND (log_id IS NULL OR log_id = ?11)";
     let position = &entry.position;
     Ok(db.prepare_cached(sql)?.execute(params![
         job,
@@ -63,6 +66,9 @@ fn move_position(
         position.clock.pending_ms,
         position.clock.pending_age,
         position.head_since_ms,
+        position.mark.id.map(text::log_id),
+        position.mark.epoch,
+        position.begun_ms,
     ])?)
 }
 
@@ -75,8 +81,8 @@ fn add_position<R>(
 ) -> Result<usize, Failure> {
     let sql = "INSERT INTO telemetra_position
                    (job, input, topic, \"partition\", first_offset, next_offset, replay_offset, largest_ms,
-                    pending_ms, pending_age, head_since_ms)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING";
+                    pending_ms, pending_age, head_since_ms, log_id, log_epoch, begun_ms)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING";
     let position = &entry.position;
     let input = held.input(position.id)?;
     let first = commit.pieces(position.id).first().map_or(position.next, |piece| piece.start);
@@ -92,6 +98,9 @@ fn add_position<R>(
         position.clock.pending_ms,
         position.clock.pending_age,
         position.head_since_ms,
+        position.mark.id.map(text::log_id),
+        position.mark.epoch,
+        position.begun_ms,
     ])?)
 }
 

@@ -11,10 +11,11 @@ use super::{
 };
 
 /// The migrations, version 1 first.
-pub(super) const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_chat.sql"),
     include_str!("migrations/0002_moments_batch.sql"),
     include_str!("migrations/0003_commerce.sql"),
+    include_str!("migrations/0004_logs.sql"),
 ];
 
 /// Version of the schema that this program reads and writes.

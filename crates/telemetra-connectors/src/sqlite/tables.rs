@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 use telemetra_core::{
-    chat::rows::{BaselineAnswer, BaselineAsk, ChatRows},
+    chat::rows::{Answer, Ask, ChatRows},
     commerce::rows::CommerceRows,
     logic::Logic,
 };
@@ -57,7 +57,7 @@ impl Tables for ChatTables {
         })
     }
 
-    fn answer(db: &Connection, ask: &BaselineAsk) -> Result<BaselineAnswer, Failure> {
+    fn answer(db: &Connection, ask: &Ask) -> Result<Answer, Failure> {
         chat_rows::answer(db, ask)
     }
 }

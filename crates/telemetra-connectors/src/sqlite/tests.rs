@@ -137,6 +137,7 @@ fn first() -> Commit<ChatRows> {
         z_score: is_final.then_some(4.5),
         is_anomaly: is_final,
         is_final,
+        incomplete: false,
     };
     let moment = MomentRow {
         stream: "a".into(),

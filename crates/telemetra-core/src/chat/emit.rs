@@ -14,7 +14,7 @@ use super::{
     moments::{self, Baseline},
     overlay::{Overlay, Slot, View},
     panes::{Open, Pane, Window},
-    rows::{BaselineAnswer, BaselineAsk, ChatRows, WindowRow},
+    rows::{Answer, Ask, ChatRows, WindowRow},
 };
 use crate::{
     logic::{EmitRequest, Emitted, OpenCheck},
@@ -36,8 +36,14 @@ fn places(windows: &[Window], numbers: &Range<i64>) -> Range<usize> {
     before(numbers.start)..before(numbers.end)
 }
 
-/// Streams that close a window and whose earlier windows are not known, ordered by name.
-pub(super) fn ask(spec: WindowSpec, open: &Open, overlay: &Overlay, request: &EmitRequest) -> BaselineAsk {
+/// Number of the first window that begins where the job begins, or later: nothing of it was left out.
+fn first_whole(spec: WindowSpec, request: &EmitRequest) -> i64 {
+    request.start_ms.map_or(i64::MIN, |start_ms| spec.pane_of(start_ms.saturating_sub(1)) + 1)
+}
+
+/// What [`emit`] must know: the past of streams that close a window and whose earlier windows are not known, ordered by
+/// name, and whose rows stand where the job began.
+pub(super) fn ask(spec: WindowSpec, open: &Open, overlay: &Overlay, request: &EmitRequest) -> Ask {
     let closing = closing(spec, request);
     let unknown = overlay.streams(open).filter(|view| view.baseline.is_none()).filter_map(|view| {
         let first = view.windows[places(view.windows, &closing)].first()?;
@@ -45,7 +51,25 @@ pub(super) fn ask(spec: WindowSpec, open: &Open, overlay: &Overlay, request: &Em
     });
     let mut asked: Vec<_> = unknown.collect();
     asked.sort_unstable();
-    BaselineAsk(asked)
+    Ask { baselines: asked, beside: beside(spec, open, overlay, request) }
+}
+
+/// Windows that `request` would write and that begin before the job did. None soon after its start, and then none for
+/// good, so that nothing is looked at.
+fn beside(spec: WindowSpec, open: &Open, overlay: &Overlay, request: &EmitRequest) -> Vec<(String, i64)> {
+    let first_whole = first_whole(spec, request);
+    if first_whole <= closing(spec, request).start {
+        return Vec::new();
+    }
+    let views: Vec<View<'_>> = overlay.streams(open).collect();
+    let survey = survey(spec, open, overlay, &views, request);
+    let provisional = stalest(survey.changed, &views, request.provisional_rows_max);
+    let windows = survey.finals.iter().chain(&provisional).map(|job| {
+        let view = &views[job.view as usize];
+        (view.name, view.windows[job.window as usize].number)
+    });
+    let before = windows.filter(|&(_, number)| number < first_whole);
+    before.map(|(name, number)| (name.to_string(), spec.start_ms(number))).collect()
 }
 
 /// One row to make.
@@ -62,14 +86,14 @@ pub(super) fn emit(
     chat: &Chat,
     open: &Open,
     overlay: &mut Overlay,
-    answer: BaselineAnswer,
+    answer: Answer,
     request: &EmitRequest,
 ) -> Emitted<ChatRows> {
     let views: Vec<View<'_>> = overlay.streams(open).collect();
     let survey = survey(chat.window, open, overlay, &views, request);
     let mut jobs = survey.finals;
-    let final_rows = jobs.len();
     let provisional = stalest(survey.changed, &views, request.provisional_rows_max);
+    // What is left to its adopted row counts as written, too: the others' turn comes.
     let written: Vec<_> = provisional.iter().map(|job| (views[job.view as usize].slot, job.window)).collect();
     jobs.extend(provisional);
     jobs.sort_unstable_by_key(|job| (job.view, job.window));
@@ -77,14 +101,20 @@ pub(super) fn emit(
     let mut groups: Vec<&[Job]> = jobs.chunk_by(|a, b| a.view == b.view).collect();
     groups.sort_unstable_by_key(|group| views[group[0].view as usize].name);
     let names = EmoteView { open: &open.emotes, fresh: &overlay.fresh };
+    let mut adopted = answer.adopted;
+    adopted.sort_unstable();
     let mut writer = Writer {
         spec: chat.window,
+        first_whole: first_whole(chat.window, request),
+        adopted,
         threshold: chat.anomaly_threshold,
         names,
         emotes: EmoteSum::new(names.len()),
-        answers: answer.0.into_iter(),
+        answers: answer.baselines.into_iter(),
         rows: ChatRows { windows: Vec::with_capacity(jobs.len()), moments: Vec::new() },
+        final_rows: 0,
         final_count: 0,
+        left_out: 0,
         baselines: Vec::new(),
     };
     for group in groups {
@@ -99,14 +129,14 @@ pub(super) fn emit(
         }
         writer.baselines.push((view.slot, baseline));
     }
-    let Writer { rows, final_count, baselines, .. } = writer;
+    let Writer { rows, final_rows, final_count, left_out, baselines, .. } = writer;
     overlay.note(request.batch_id, &written, baselines);
     Emitted {
         final_rows,
         provisional_rows: rows.windows.len() - final_rows,
         rows,
         final_count,
-        closed_early_misses: survey.closed_early_misses,
+        left_out: survey.closed_early_misses + left_out,
         open: survey.open,
         open_windows: survey.open_windows,
     }
@@ -227,12 +257,19 @@ fn stalest(mut changed: Vec<Job>, views: &[View<'_>], max: usize) -> Vec<Job> {
 struct Writer<'a> {
     spec: WindowSpec,
     threshold: f64,
+    /// See [`first_whole`].
+    first_whole: i64,
+    /// Windows whose rows are another program's, ordered.
+    adopted: Vec<(String, i64)>,
     names: EmoteView<'a>,
     emotes: EmoteSum,
     /// The store's answers, in the order in which they are needed.
     answers: std::vec::IntoIter<Vec<(i64, i64)>>,
     rows: ChatRows,
+    final_rows: usize,
     final_count: i64,
+    /// Counts of windows that close and are left to their adopted rows.
+    left_out: i64,
     baselines: Vec<(Slot, Baseline)>,
 }
 
@@ -253,6 +290,10 @@ impl Writer<'_> {
         }
         for job in jobs {
             let window = &view.windows[job.window as usize];
+            if self.is_adopted(view.name, window.number) {
+                self.left_out += if job.is_final { window.chat } else { 0 };
+                continue;
+            }
             sum.move_to(window.number..window.number + self.spec.panes_per_window(), &mut self.emotes);
             let mut row = self.row(view.name, window, &sum.numbers);
             if job.is_final {
@@ -261,6 +302,7 @@ impl Writer<'_> {
                 }
                 row.is_final = true;
                 self.rows.moments.extend(moments::judge(&mut row, &baseline, self.threshold));
+                self.final_rows += 1;
                 self.final_count += row.chat_count;
                 baseline.push(row.start_ms, row.chat_count);
             }
@@ -271,6 +313,13 @@ impl Writer<'_> {
             early.for_each(|(start_ms, count)| baseline.push(start_ms, count));
             self.baselines.push((view.slot, baseline));
         }
+    }
+
+    /// Whether the row of this window is another program's and stays it: ours would lack what came before the job.
+    fn is_adopted(&self, stream: &str, number: i64) -> bool {
+        let key = (stream, self.spec.start_ms(number));
+        let find = |known: &(String, i64)| (known.0.as_str(), known.1).cmp(&key);
+        number < self.first_whole && self.adopted.binary_search_by(find).is_ok()
     }
 
     fn row(&mut self, stream: &Arc<str>, window: &Window, sum: &Numbers) -> WindowRow {
@@ -292,6 +341,7 @@ impl Writer<'_> {
             z_score: None,
             is_anomaly: false,
             is_final: false,
+            incomplete: window.number < self.first_whole,
         }
     }
 }

@@ -64,8 +64,8 @@ impl Logic for Chat {
     type Open = Open;
     type Overlay = Overlay;
     type Rows = rows::ChatRows;
-    type Ask = rows::BaselineAsk;
-    type Answer = rows::BaselineAnswer;
+    type Ask = rows::Ask;
+    type Answer = rows::Answer;
 
     fn decode<'r>(
         &self,
@@ -93,7 +93,7 @@ impl Logic for Chat {
         overlay::merge(open, partials, self.open_bytes_max)
     }
 
-    fn ask(&self, open: &Open, overlay: &Overlay, request: &EmitRequest) -> rows::BaselineAsk {
+    fn ask(&self, open: &Open, overlay: &Overlay, request: &EmitRequest) -> rows::Ask {
         emit::ask(self.window, open, overlay, request)
     }
 
@@ -101,7 +101,7 @@ impl Logic for Chat {
         &self,
         open: &Open,
         overlay: &mut Overlay,
-        answer: rows::BaselineAnswer,
+        answer: rows::Answer,
         request: &EmitRequest,
     ) -> Emitted<rows::ChatRows> {
         emit::emit(self, open, overlay, answer, request)

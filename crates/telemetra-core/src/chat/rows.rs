@@ -40,6 +40,8 @@ pub struct WindowRow {
     pub is_anomaly: bool,
     /// The watermark has passed the window's end: the row never changes again.
     pub is_final: bool,
+    /// The window begins before the job did: events of it may be missing.
+    pub incomplete: bool,
 }
 
 /// One row of `moments`, type `chat_spike`.
@@ -65,11 +67,29 @@ pub struct MomentRow {
     pub z_score: f64,
 }
 
-/// Asks for the counts of final rows of these streams before a window start (milliseconds).
+/// What a batch must know of the store before it is written. Windows are told by stream and start (milliseconds).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BaselineAsk(pub Vec<(String, i64)>);
+pub struct Ask {
+    /// Asks for the counts of the final rows of each of these streams before that start.
+    pub baselines: Vec<(String, i64)>,
+    /// Windows that the batch would write though they begin before the job did: which of them have a row of another
+    /// program, which was adopted?
+    pub beside: Vec<(String, i64)>,
+}
 
-/// For each asked stream its latest final rows before that start, at most
-/// [`crate::limits::BASELINE_WINDOWS`], as (start, count), ascending by start.
+impl Ask {
+    /// Whether there is nothing to ask.
+    pub fn is_empty(&self) -> bool {
+        self.baselines.is_empty() && self.beside.is_empty()
+    }
+}
+
+/// The store's answer to an [`Ask`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BaselineAnswer(pub Vec<Vec<(i64, i64)>>);
+pub struct Answer {
+    /// For each stream asked about its latest final rows before that start, at most
+    /// [`crate::limits::BASELINE_WINDOWS`], as (start, count), ascending by start.
+    pub baselines: Vec<Vec<(i64, i64)>>,
+    /// Those of [`Ask::beside`] that have an adopted row, in any order. They are never written.
+    pub adopted: Vec<(String, i64)>,
+}

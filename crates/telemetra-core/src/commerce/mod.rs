@@ -166,7 +166,7 @@ impl Logic for Commerce {
         Emitted {
             rows: std::mem::take(overlay),
             final_count: 0,
-            closed_early_misses: 0,
+            left_out: 0,
             open: OpenCheck::default(),
             final_rows: 0,
             provisional_rows: 0,

@@ -95,7 +95,7 @@ impl ChatGenerator {
             None
         };
         self.events += 1;
-        Item { input: Input::Chat, written_ms, time_ms, kind, code }
+        Item { input: Input::Chat, stream, written_ms, time_ms, kind, code }
     }
 
     #[inline]
@@ -160,7 +160,14 @@ impl ChatGenerator {
         line::text(line, r#","peak_viewers":"#);
         line::number(line, sample.peak);
         line.push(b'}');
-        Item { input: Input::Viewer, written_ms: at_ms, time_ms: at_ms, kind: Kind::Good, code: None }
+        Item {
+            input: Input::Viewer,
+            stream: sample.stream,
+            written_ms: at_ms,
+            time_ms: at_ms,
+            kind: Kind::Good,
+            code: None,
+        }
     }
 }
 

@@ -149,6 +149,8 @@ pub enum Kind {
 pub struct Item {
     /// Which input it belongs to.
     pub input: Input,
+    /// Number of its stream; a broken record may name another, or none.
+    pub stream: u32,
     /// When it is to be written, milliseconds since the Unix epoch; never goes back.
     pub written_ms: i64,
     /// Its event time, milliseconds; `written_ms` for a broken record, whatever its stamp says.
@@ -157,4 +159,12 @@ pub struct Item {
     pub kind: Kind,
     /// The code that a broken record must be refused with.
     pub code: Option<&'static str>,
+}
+
+impl Item {
+    /// Appends the id of its stream, by which a topic's partitions are chosen.
+    #[inline]
+    pub fn key(&self, key: &mut Vec<u8>) {
+        line::stream(key, self.stream);
+    }
 }

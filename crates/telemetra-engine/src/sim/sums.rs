@@ -358,19 +358,11 @@ impl Logic for Sums {
             });
             cell.count * i64::try_from(early.count()).expect("at most the panes of a window")
         });
-        let closed_early_misses = missed.sum();
+        let left_out = missed.sum();
         let check = self.check_cells(&overlay.merged, &open.closed_early, request.to, request.largest_ms);
         let provisional_rows = rows.len() - final_rows;
         let open_windows = self.windows_of(&overlay.merged, request.to, &open.closed_early).len();
-        Emitted {
-            rows,
-            final_count,
-            closed_early_misses,
-            open: check,
-            final_rows,
-            provisional_rows,
-            open_windows,
-        }
+        Emitted { rows, final_count, left_out, open: check, final_rows, provisional_rows, open_windows }
     }
 
     fn absorb(&self, open: &mut SumOpen, overlay: SumOverlay, watermark: Watermark) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use telemetra_connectors::{Rejected, Replayed, Wanted};
+use telemetra_engine::ids::shown_partition;
 
 use crate::{
     cli::QuarantineArgs,
@@ -182,7 +183,7 @@ fn row(record: &Rejected) -> Vec<String> {
         (Some(file), None) => plain(file).into_owned(),
         (None, _) => {
             let topic = plain(record.topic.as_deref().unwrap_or("?")).into_owned();
-            format!("{topic}/{}/{}", record.partition, record.offset)
+            format!("{topic}/{}/{}", shown_partition(record.partition), record.offset)
         }
     };
     vec![

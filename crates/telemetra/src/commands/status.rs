@@ -4,7 +4,10 @@
 //! holds the watermark; one without an event holds it where there is none yet.
 
 use serde_json::{Value, json};
-use telemetra_engine::status::{JobStatus, PositionStatus};
+use telemetra_engine::{
+    ids::shown_partition,
+    status::{JobStatus, PositionStatus},
+};
 
 use super::{run::Pipeline, run_loop::now_ms};
 use crate::{
@@ -55,7 +58,7 @@ fn holder(job: &JobStatus) -> Option<(&PositionStatus, String)> {
 
 fn name(at: &PositionStatus) -> String {
     let input = at.topic.as_ref().unwrap_or(&at.input);
-    format!("{}/{}", plain(input), at.partition)
+    format!("{}/{}", plain(input), shown_partition(at.partition))
 }
 
 /// `now_ms` is the wall clock.
@@ -263,6 +266,24 @@ mod tests {
         check(Some(10_000), [Some(30_000), Some(20_000)], held);
         check(Some(10_000), [Some(5_000), Some(20_000)], held);
         check(Some(30_000), [Some(5_000), Some(20_000)], None);
+    }
+
+    #[test]
+    fn partitions_of_topics_are_named_by_topic_and_number() {
+        let check = |partition, expected: &str| {
+            let mut job = job(None, [None, None]);
+            job.positions.truncate(1);
+            let at = &mut job.positions[0];
+            (at.topic, at.partition) = (Some("telemetra.events.chat".into()), partition);
+            let now = JobNow { status: job, is_running: false };
+            let shown = text("s", std::slice::from_ref(&now), 0);
+            assert!(shown.contains(&format!("held by {expected}: no event yet\n")), "{shown}");
+            assert!(shown.contains(&format!("  {expected}  ")), "{shown}");
+            // A machine is told the ledger's own number.
+            assert_eq!(as_json("s", &[now])["jobs"][0]["positions"][0]["partition"], partition);
+        };
+        check(3, "telemetra.events.chat/3");
+        check(1_000_003, "telemetra.events.chat/3 (topic made anew, 2nd)");
     }
 
     #[test]

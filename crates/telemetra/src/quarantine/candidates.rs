@@ -29,7 +29,7 @@ pub fn candidates(rejected: &[Rejected], zone: &Zone) -> Tried {
     let (mut blocks, mut refused): (Vec<Block>, Vec<String>) = (Vec::new(), Vec::new());
     let mut partition = None;
     for record in rejected {
-        let (commerce, scratch) = if record.file.is_some() { &mut csv } else { &mut json };
+        let (commerce, scratch) = if record.topic.is_some() { &mut json } else { &mut csv };
         match commerce.decode(as_read(record), scratch) {
             Err(Reject(codes)) => refused.push(codes.into_owned()),
             Ok(event) => {
@@ -69,6 +69,27 @@ fn as_read(record: &Rejected) -> Record<'_> {
 mod tests {
     use super::*;
     use crate::quarantine::export::tests::rejected;
+
+    #[test]
+    fn records_of_a_topic_are_json() {
+        let good = r#"{"price":1.5,"event_id":"e","user_id":"u","product_id":"p","product_name":"n","category":"c",
+            "event_type":"view","timestamp":"2025-01-01 00:00:00"}"#;
+        let of_topic = |offset, partition, raw: &str| Rejected {
+            topic: Some("shop".into()),
+            partition,
+            file: None,
+            line: None,
+            bytes: None,
+            seq: None,
+            ..rejected(offset, 0, None, raw)
+        };
+        let too_long = Rejected { codes: "record_too_long".into(), ..of_topic(9, 1, good) };
+        let records = [of_topic(3, 0, good), of_topic(4, 0, "[]"), of_topic(3, 1, good), too_long];
+        let tried = candidates(&records, &Zone::default());
+        let places = tried.rows.iter().map(|it| (it.origin.partition.1, it.origin.offset, it.origin.file));
+        assert_eq!(places.collect::<Vec<_>>(), [(0, 3, None), (1, 3, None)]);
+        assert_eq!(tried.refused, ["not_object", "record_too_long"]);
+    }
 
     #[test]
     fn records_are_decoded_with_the_head_of_their_file() {

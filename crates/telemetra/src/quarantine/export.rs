@@ -1,9 +1,11 @@
-//! The export of one batch's refused records: for each piece of a file one file that can be fed back unchanged,
-//! and one beside it with the reasons.
+//! The export of one batch's refused records: for each piece of a file, and each partition of a topic, one file that can
+//! be fed back unchanged, and one beside it with the reasons.
 //!
 //! ```text
 //! orders.b12.s3.csv             the head of the file, then each record, byte for byte, with a line end
 //! orders.b12.s3.reasons.jsonl   for each of these records its place and its codes
+//! shop.b12.p0.jsonl             each record of a topic, one a line: line ends in it, which mean nothing in JSON, as spaces
+//! shop.b12.p0.reasons.jsonl     for each line topic, partition, offset and codes
 //! ```
 //! Names and bytes follow from the store alone, so that an export cut short is made again as it would have been.
 //! A name stands in the folder only once all its bytes are on disk.
@@ -112,6 +114,9 @@ impl Pair {
         if record.file.is_some() && record.head.is_none() {
             // The beginning of a file that is one record, line ends and all.
             self.records.bytes(&record.raw)?;
+        } else if record.topic.is_some() && record.raw.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+            let space = |&byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte };
+            self.records.line(&record.raw.iter().map(space).collect::<Vec<_>>())?;
         } else {
             self.records.line(&record.raw)?;
         }
@@ -242,6 +247,30 @@ pub(super) mod tests {
         let reason = text(names[1].as_str()).lines().next().expect("a line").to_owned();
         let expected = r#"{"batch":7,"byte_from":10,"byte_to":20,"codes":["price_range"],"file":"day 0.csv.gz","line":2}"#;
         assert_eq!(reason, expected);
+    }
+
+    #[test]
+    fn records_of_a_topic_stand_one_a_line_in_a_file_for_each_partition() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let of_topic = |partition, offset, raw: &str| Rejected {
+            topic: Some("shop.orders".into()),
+            partition,
+            file: None,
+            line: None,
+            bytes: None,
+            seq: None,
+            ..rejected(offset, 0, None, raw)
+        };
+        let records =
+            vec![of_topic(0, 7, "{\"a\":\r\n1}"), of_topic(0, 9, "x"), of_topic(1_000_002, 7, "[]")];
+        export(folder.path(), one_by_one(records)).expect("it can be written");
+        let text = |name: &str| fs::read_to_string(folder.path().join(name)).expect(name);
+        assert_eq!(text("shop.orders.b7.p0.jsonl"), "{\"a\":  1}\nx\n");
+        assert_eq!(text("shop.orders.b7.p1000002.jsonl"), "[]\n");
+        let expected =
+            r#"{"batch":7,"codes":["price_range"],"offset":9,"partition":0,"topic":"shop.orders"}"#;
+        assert_eq!(text("shop.orders.b7.p0.reasons.jsonl").lines().nth(1), Some(expected));
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 4);
     }
 
     #[test]

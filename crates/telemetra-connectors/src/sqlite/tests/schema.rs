@@ -48,7 +48,7 @@ fn a_file_of_version_1_is_brought_forward_with_its_rows() {
         "INSERT INTO moments VALUES (7, 'b', '2025-01-01T00:00:10.000Z', 'chat_spike', 'd', 1, '{}', 'x')",
     );
     match open_reader(&store.path) {
-        Err(SinkError::Halt(text)) => assert!(text.contains("has version 1, this program needs 3"), "{text}"),
+        Err(SinkError::Halt(text)) => assert!(text.contains("has version 1, this program needs 4"), "{text}"),
         other => panic!("{other:?}"),
     }
     assert_eq!(migrate(&store.path).unwrap(), 1);

@@ -2,7 +2,7 @@
 
 use super::{chat, fold, reference::*};
 use crate::{
-    chat::{Chat, Open, rows::BaselineAnswer},
+    chat::{Chat, Open, rows::Answer},
     hash::hash64,
     limits::EMOTES_PER_PANE_MAX,
     logic::{EmitRequest, Logic, MergeError},
@@ -114,8 +114,10 @@ fn a_peak_is_one_moment() {
         start_ms: None,
         provisional_rows_max: 0,
     };
-    assert_eq!(chat.ask(&open, &overlay, &request).0, [("ann".to_owned(), 0)]);
-    let rows = chat.emit(&open, &mut overlay, BaselineAnswer(vec![vec![]]), &request).rows;
+    assert_eq!(chat.ask(&open, &overlay, &request).baselines, [("ann".to_owned(), 0)]);
+    let rows = chat
+        .emit(&open, &mut overlay, Answer { baselines: vec![vec![]], ..Answer::default() }, &request)
+        .rows;
     let scores: Vec<_> = rows.windows.iter().map(|row| row.z_score).collect();
     assert_eq!(scores[..6], [None, None, None, None, None, Some(13.0)]);
     let [moment] = &rows.moments[..] else { panic!("{:?}", rows.moments) };
@@ -142,15 +144,55 @@ fn a_known_baseline_is_not_asked_for_again() {
         provisional_rows_max: 0,
     };
     let first = request(1, Watermark::NONE, Watermark::at(10_000));
-    assert_eq!(chat.ask(&open, &overlay, &first).0.len(), 1);
-    chat.emit(&open, &mut overlay, BaselineAnswer::default(), &first);
+    assert_eq!(chat.ask(&open, &overlay, &first).baselines.len(), 1);
+    chat.emit(&open, &mut overlay, Answer::default(), &first);
     chat.absorb(&mut open, overlay, first.to);
     let overlay = chat.merge(&open, Vec::new()).expect("no budget");
-    assert_eq!(chat.ask(&open, &overlay, &request(2, first.to, Watermark::at(30_000))).0, []);
+    assert_eq!(chat.ask(&open, &overlay, &request(2, first.to, Watermark::at(30_000))).baselines, []);
     let mut replayed = chat.open(Vec::new());
     let overlay = chat.merge(&replayed, vec![fold(&chat, &events[1..])]).expect("no budget");
     chat.absorb(&mut replayed, overlay, first.to);
     let overlay = chat.merge(&replayed, Vec::new()).expect("no budget");
     let asked = chat.ask(&replayed, &overlay, &request(2, first.to, Watermark::at(30_000)));
-    assert_eq!(asked.0, [("ann".to_owned(), 10_000)]);
+    assert_eq!(asked.baselines, [("ann".to_owned(), 10_000)]);
+}
+
+/// Ten seconds of a stream whose windows are 20 s long: what is asked, written, and left to the row of another program.
+#[test]
+fn a_window_from_before_the_start_never_takes_the_place_of_an_adopted_row() {
+    let chat = chat(2);
+    let mut open = chat.open(Vec::new());
+    let events = [says("ann", 23_000, 1, vec![]), says("ann", 31_000, 2, vec![])];
+    let request = |to, start_ms| EmitRequest {
+        batch_id: 1,
+        from: Watermark::at(13_000),
+        to: Watermark::at(to),
+        largest_ms: Some(31_000),
+        start_ms,
+        provisional_rows_max: usize::MAX,
+    };
+    // Windows 10..30, 20..40 and 30..50; the job begins at 23 s.
+    let mut overlay = chat.merge(&open, vec![fold(&chat, &events)]).expect("no budget");
+    let begun = request(30_000, Some(23_000));
+    let ask = chat.ask(&open, &overlay, &begun);
+    let [first, second] = [("ann".to_owned(), 10_000), ("ann".to_owned(), 20_000)];
+    assert_eq!(ask.beside, [first.clone(), second]);
+    let answer = Answer { baselines: vec![vec![]], adopted: vec![first] };
+    let emitted = chat.emit(&open, &mut overlay, answer, &begun);
+    let told: Vec<_> =
+        emitted.rows.windows.iter().map(|row| (row.start_ms, row.is_final, row.incomplete)).collect();
+    assert_eq!(told, [(20_000, false, true), (30_000, false, false)]);
+    assert_eq!((emitted.final_rows, emitted.final_count, emitted.provisional_rows), (0, 0, 2));
+    // Two events in two windows each: one is left out, three are open.
+    assert_eq!((emitted.left_out, emitted.open.count), (1, 3));
+    chat.absorb(&mut open, overlay, begun.to);
+
+    // An answer that nobody asked for changes nothing of the windows after the start.
+    let mut overlay = chat.merge(&open, Vec::new()).expect("no budget");
+    let later = EmitRequest { from: begun.to, ..request(50_000, Some(20_000)) };
+    assert_eq!(chat.ask(&open, &overlay, &later).beside, []);
+    let answer = Answer { baselines: vec![], adopted: vec![("ann".to_owned(), 30_000)] };
+    let emitted = chat.emit(&open, &mut overlay, answer, &later);
+    assert_eq!((emitted.final_rows, emitted.left_out, emitted.open.count), (2, 0, 0));
+    assert!(emitted.rows.windows.iter().all(|row| row.is_final && !row.incomplete));
 }

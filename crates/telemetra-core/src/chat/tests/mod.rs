@@ -8,7 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use self::reference::{Key, Store, TestEvent, What, all_windows, row, windows_of};
-use super::{Chat, Open, Overlay, Partial, rows::ChatRows, sentiment::Sentiment};
+use super::{
+    Chat, Open, Overlay, Partial,
+    rows::{Ask, ChatRows, WindowRow},
+    sentiment::Sentiment,
+};
 use crate::{
     logic::{EmitRequest, Emitted, Logic, WindowCount},
     watermark::Watermark,
@@ -59,6 +63,9 @@ struct Run {
     counted: Vec<TestEvent>,
     store: Store,
     closed_early: BTreeMap<Key, i64>,
+    /// Windows whose rows are another program's; they are let be if they begin before `start_ms`.
+    adopted: BTreeSet<Key>,
+    start_ms: Option<i64>,
     /// Changed open windows, with the batch that last wrote them.
     changed: BTreeSet<Key>,
     written: BTreeMap<Key, u64>,
@@ -68,7 +75,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(panes: i64, closed_early: &BTreeMap<Key, i64>) -> Self {
+    fn new(panes: i64, closed_early: &BTreeMap<Key, i64>, beside: &Beside) -> Self {
         let chat = chat(panes);
         let mut run = Run {
             open: chat.open(Vec::new()),
@@ -77,6 +84,8 @@ impl Run {
             counted: Vec::new(),
             store: Store::default(),
             closed_early: closed_early.clone(),
+            adopted: beside.adopted.iter().filter(|key| !closed_early.contains_key(key)).copied().collect(),
+            start_ms: beside.start_ms,
             changed: BTreeSet::new(),
             written: BTreeMap::new(),
             batch_id: 0,
@@ -86,8 +95,25 @@ impl Run {
         for (&(stream, number), &count) in closed_early {
             run.store.insert(stream, run.chat.window.start_ms(number), count);
         }
+        for &(stream, number) in &run.adopted {
+            run.store.adopted.insert((stream.to_owned(), run.chat.window.start_ms(number)));
+        }
         run.open = run.reopened();
         run
+    }
+
+    fn is_before_start(&self, key: &Key) -> bool {
+        self.start_ms.is_some_and(|start_ms| self.chat.window.start_ms(key.1) < start_ms)
+    }
+
+    /// Whether the window's row stays another program's.
+    fn is_left(&self, key: &Key) -> bool {
+        self.is_before_start(key) && self.adopted.contains(key)
+    }
+
+    /// The row by the reference, provisional.
+    fn row(&self, key: Key) -> WindowRow {
+        WindowRow { incomplete: self.is_before_start(&key), ..row(self.chat.window, &self.counted, key) }
     }
 
     fn is_closed(&self, number: i64, watermark: Watermark) -> bool {
@@ -133,9 +159,10 @@ impl Run {
         self.chat.merge(&self.open, (0..splits).map(split).collect()).expect("no budget")
     }
 
-    fn emit(&self, overlay: &mut Overlay, request: &EmitRequest) -> Emitted<ChatRows> {
-        let answer = self.store.answer(&self.chat.ask(&self.open, overlay, request));
-        self.chat.emit(&self.open, overlay, answer, request)
+    fn emit(&self, overlay: &mut Overlay, request: &EmitRequest) -> (Ask, Emitted<ChatRows>) {
+        let ask = self.chat.ask(&self.open, overlay, request);
+        let emitted = self.chat.emit(&self.open, overlay, self.store.answer(&ask), request);
+        (ask, emitted)
     }
 
     fn step(&mut self, batch: &Batch) {
@@ -154,7 +181,7 @@ impl Run {
             from: before,
             to,
             largest_ms: self.largest_ms(),
-            start_ms: None,
+            start_ms: self.start_ms,
             provisional_rows_max: batch.rows_max,
         };
         if batch.dropped {
@@ -165,8 +192,9 @@ impl Run {
             assert_eq!(self.chat.check(&self.open, before, request.largest_ms), check);
         }
         let mut overlay = self.merge(&events, batch.splits);
-        let emitted = self.emit(&mut overlay, &request);
-        self.expect_rows(&emitted.rows, &request, &events);
+        let (ask, emitted) = self.emit(&mut overlay, &request);
+        let left_now = self.expect_rows(&emitted.rows, &ask, &request, &events);
+        self.misses += left_now;
         self.final_count += emitted.final_count;
         for event in events.iter().filter(|event| event.is_chat()) {
             self.misses += spec.closed_windows(spec.pane_of(event.time_ms), before);
@@ -178,7 +206,7 @@ impl Run {
             let early = windows_of(spec, event).filter(|key| self.closed_early.contains_key(key));
             early.filter(|key| event.is_chat() && !self.is_closed(key.1, before)).count() as i64
         };
-        assert_eq!(emitted.closed_early_misses, events.iter().map(missed_now).sum::<i64>());
+        assert_eq!(emitted.left_out, events.iter().map(missed_now).sum::<i64>() + left_now);
         self.chat.absorb(&mut self.open, overlay, to);
         self.watermark = to;
         self.expect_sums(&emitted, request.largest_ms);
@@ -197,8 +225,8 @@ impl Run {
             .collect()
     }
 
-    /// Holds the rows of a batch against the reference.
-    fn expect_rows(&mut self, rows: &ChatRows, request: &EmitRequest, new: &[TestEvent]) {
+    /// Holds the rows of a batch against the reference; returns the counts of windows left to their adopted rows.
+    fn expect_rows(&mut self, rows: &ChatRows, ask: &Ask, request: &EmitRequest, new: &[TestEvent]) -> i64 {
         let spec = self.chat.window;
         let is_open =
             |key: &Key, watermark| !self.is_closed(key.1, watermark) && !self.closed_early.contains_key(key);
@@ -215,13 +243,23 @@ impl Run {
         };
         let keys: Vec<_> = rows.windows.iter().map(|row| key_of(row.start_ms, &row.stream)).collect();
         assert!(keys.is_sorted_by(|a, b| a < b), "ordered, none twice: {keys:?}");
+        let asked: BTreeSet<Key> =
+            ask.beside.iter().map(|(stream, start_ms)| key_of(*start_ms, stream)).collect();
+        assert!(asked.iter().all(|key| self.is_before_start(key)));
+        assert!(
+            keys.iter().all(|key| !self.is_left(key) && self.is_before_start(key) == asked.contains(key))
+        );
+        let left: BTreeSet<Key> = asked.into_iter().filter(|key| self.is_left(key)).collect();
+        let left_finals: Vec<Key> = left.intersection(&finals).copied().collect();
+
         let (got_finals, provisional): (Vec<_>, Vec<_>) =
             rows.windows.iter().zip(&keys).partition(|(row, _)| row.is_final);
-        assert_eq!(got_finals.iter().map(|(_, key)| **key).collect::<BTreeSet<_>>(), finals);
+        let written: BTreeSet<Key> = got_finals.iter().map(|(_, key)| **key).collect();
+        assert_eq!(written, finals.iter().filter(|key| !self.is_left(key)).copied().collect());
 
         let mut moments = rows.moments.iter();
         for (got, &key) in got_finals {
-            let mut expected = row(spec, &self.counted, key);
+            let mut expected = self.row(key);
             self.store.judge(&mut expected, self.chat.anomaly_threshold);
             assert_eq!(*got, expected);
             self.store.insert(key.0, got.start_ms, got.chat_count);
@@ -234,19 +272,22 @@ impl Run {
         assert_eq!(moments.next(), None);
 
         let age = |key: &Key| (self.written.get(key).copied().unwrap_or(0), key.1);
-        let chosen: BTreeSet<Key> = provisional.iter().map(|(_, key)| **key).collect();
+        let left_open = left.difference(&finals);
+        let chosen: BTreeSet<Key> =
+            provisional.iter().map(|(_, key)| **key).chain(left_open.copied()).collect();
         assert_eq!(chosen.len(), self.changed.len().min(request.provisional_rows_max));
         assert!(chosen.is_subset(&self.changed), "only changed windows are written");
         let oldest_left = self.changed.difference(&chosen).map(age).min();
         let newest_chosen = chosen.iter().map(age).max();
         assert!(oldest_left.is_none() || newest_chosen <= oldest_left, "the stalest are written first");
         for (got, &key) in provisional {
-            assert_eq!(*got, row(spec, &self.counted, key));
+            assert_eq!(*got, self.row(key));
         }
         for key in chosen {
             self.changed.remove(&key);
             self.written.insert(key, request.batch_id);
         }
+        left_finals.into_iter().map(|key| self.row(key).chat_count).sum()
     }
 
     /// Holds the sums that a batch commits against the reference and against a replay in one go.
@@ -302,7 +343,22 @@ fn batch(panes: i64, base: i64) -> impl Strategy<Value = Batch> {
     )
 }
 
-type Plan = (i64, BTreeMap<Key, i64>, Vec<Batch>);
+/// Another program's rows, and where the job begins beside them.
+#[derive(Clone, Debug, Default)]
+struct Beside {
+    adopted: BTreeSet<Key>,
+    start_ms: Option<i64>,
+}
+
+fn beside(panes: i64, base: i64) -> impl Strategy<Value = Beside> {
+    let key = (0..STREAMS.len(), base - panes..base + 2 * panes);
+    let adopted =
+        prop::collection::btree_set(key.prop_map(|(stream, number)| (STREAMS[stream], number)), 0..20);
+    let start_ms = base * SLIDE_MS..(base + panes + 2) * SLIDE_MS + 1;
+    (adopted, start_ms).prop_map(|(adopted, start_ms)| Beside { adopted, start_ms: Some(start_ms) })
+}
+
+type Plan = (i64, BTreeMap<Key, i64>, Beside, Vec<Batch>);
 
 fn plan(panes: impl Strategy<Value = i64>, batches_max: usize) -> impl Strategy<Value = Plan> {
     let base = prop_oneof![Just(-3_i64), Just(-70), Just(55), Just(1_000)];
@@ -312,12 +368,13 @@ fn plan(panes: impl Strategy<Value = i64>, batches_max: usize) -> impl Strategy<
             early.into_iter().map(|((stream, number), count)| ((STREAMS[stream], number), count)).collect()
         });
         let early = prop_oneof![2 => Just(BTreeMap::new()), 1 => early];
-        (Just(panes), early, prop::collection::vec(batch(panes, base), 1..batches_max))
+        let beside = prop_oneof![Just(Beside::default()), beside(panes, base)];
+        (Just(panes), early, beside, prop::collection::vec(batch(panes, base), 1..batches_max))
     })
 }
 
-fn check((panes, closed_early, batches): &Plan) {
-    let mut run = Run::new(*panes, closed_early);
+fn check((panes, closed_early, beside, batches): &Plan) {
+    let mut run = Run::new(*panes, closed_early, beside);
     for batch in batches {
         run.step(batch);
     }

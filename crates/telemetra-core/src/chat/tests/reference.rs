@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     chat::{
         event::{Body, ChatEvent, Emotes},
-        rows::{BaselineAnswer, BaselineAsk, WindowRow},
+        rows::{Answer, Ask, WindowRow},
     },
     limits::TOP_EMOTES,
     window::WindowSpec,
@@ -90,29 +90,36 @@ pub(super) fn row(spec: WindowSpec, events: &[TestEvent], (stream, number): Key)
         z_score: None,
         is_anomaly: false,
         is_final: false,
+        incomplete: false,
     }
 }
 
-/// The final rows' counts, as a store holds them.
+/// The final rows' counts, as a store holds them, and which rows are another program's.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Store(BTreeMap<String, BTreeMap<i64, i64>>);
+pub(super) struct Store {
+    finals: BTreeMap<String, BTreeMap<i64, i64>>,
+    pub(super) adopted: BTreeSet<(String, i64)>,
+}
 
 impl Store {
     pub(super) fn insert(&mut self, stream: &str, start_ms: i64, count: i64) {
-        let before = self.0.entry(stream.to_owned()).or_default().insert(start_ms, count);
+        let before = self.finals.entry(stream.to_owned()).or_default().insert(start_ms, count);
         assert_eq!(before, None, "{stream} {start_ms} is final twice");
     }
 
     /// The last ten final rows before a start, ascending.
     pub(super) fn before(&self, stream: &str, start_ms: i64) -> Vec<(i64, i64)> {
-        let rows = self.0.get(stream).into_iter().flat_map(|rows| rows.range(..start_ms).rev().take(10));
+        let rows = self.finals.get(stream).into_iter().flat_map(|rows| rows.range(..start_ms).rev().take(10));
         let mut rows: Vec<_> = rows.map(|(&start_ms, &count)| (start_ms, count)).collect();
         rows.reverse();
         rows
     }
 
-    pub(super) fn answer(&self, ask: &BaselineAsk) -> BaselineAnswer {
-        BaselineAnswer(ask.0.iter().map(|(stream, start_ms)| self.before(stream, *start_ms)).collect())
+    pub(super) fn answer(&self, ask: &Ask) -> Answer {
+        let before = |(stream, start_ms): &(String, i64)| self.before(stream, *start_ms);
+        // In another order than asked.
+        let adopted = ask.beside.iter().rev().filter(|window| self.adopted.contains(*window));
+        Answer { baselines: ask.baselines.iter().map(before).collect(), adopted: adopted.cloned().collect() }
     }
 
     /// Judges a final row by the rows before it.

@@ -20,7 +20,10 @@ mod tests;
 mod write;
 
 use self::{catalogue::Catalogue, earlier::Earlier, event::ShopEvent, faults::Fault, write::Fields};
-use super::{line::Stamp, random::Random};
+use super::{
+    line::{self, Stamp},
+    random::Random,
+};
 use crate::commerce::{Format, rows::EventType};
 
 /// What a [`CommerceGenerator`] is to produce. Shares are of all records, 0..=1, and sum up to at most 1.
@@ -102,10 +105,22 @@ pub enum CommerceKind {
 pub struct CommerceItem {
     /// Number of its event; a duplicate and a conflict have that of the row they meet.
     pub event: u64,
+    /// Number of the user who is named where the event was first written.
+    pub user: u64,
     /// When it is to be written, milliseconds since the Unix epoch; never goes back.
     pub written_ms: i64,
     /// What must become of it.
     pub kind: CommerceKind,
+}
+
+impl CommerceItem {
+    /// Appends the id of its event's user, by which a topic's partitions are chosen: all records of one event come into
+    /// one partition, also those that conflict because they name another user, or none.
+    #[inline]
+    pub fn key(&self, key: &mut Vec<u8>) {
+        line::text(key, "user_");
+        line::number(key, self.user);
+    }
 }
 
 /// What must have become of all records so far.
@@ -194,6 +209,7 @@ impl CommerceGenerator {
         let written_ms = self.time_ms(number);
         let (event, kind) = self.choose(format, number);
         let mut shop = self.event(event);
+        let user = shop.user.into();
         match kind {
             Choice::New => {
                 self.fields.spell(&shop, &mut self.stamp);
@@ -222,7 +238,7 @@ impl CommerceGenerator {
             Choice::Invalid(fault) => CommerceKind::Invalid(fault.codes()),
         };
         self.sums.add(kind, &shop);
-        CommerceItem { event, written_ms, kind }
+        CommerceItem { event, user, written_ms, kind }
     }
 
     /// Event and kind of record `number`.

@@ -78,7 +78,7 @@ fn what_falls_into_a_window_closed_early_is_missed() {
     let open = logic.open(vec![closed]);
     let mut overlay = logic.merge(&open, vec![partial(&logic, &[(14, 0), (14, 1)])]).expect("small");
     let emitted = logic.emit(&open, &mut overlay, SumAnswer::default(), &request(Watermark::at(0), 1, 99));
-    assert_eq!(emitted.closed_early_misses, 1);
+    assert_eq!(emitted.left_out, 1);
     assert_eq!((emitted.rows.len(), emitted.open.count), (11, 11));
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use telemetra_core::{
     chat::{
         Chat,
-        rows::{BaselineAnswer, BaselineAsk, ChatRows, WindowRow},
+        rows::{Answer, Ask, ChatRows, WindowRow},
         sentiment::{Sentiment, Tokenizer},
     },
     limits::BASELINE_WINDOWS,
@@ -203,9 +203,9 @@ fn written(rows: &ChatRows) -> Written {
     Written { rows: rows.windows.iter().map(row).collect(), findings: findings.collect() }
 }
 
-fn answer(ask: &BaselineAsk, store: &Store) -> BaselineAnswer {
+fn answer(ask: &Ask, store: &Store) -> Answer {
     let rows = |(stream, start_ms): &(String, i64)| store.final_before(stream, *start_ms, BASELINE_WINDOWS);
-    BaselineAnswer(ask.0.iter().map(rows).collect())
+    Answer { baselines: ask.baselines.iter().map(rows).collect(), adopted: Vec::new() }
 }
 
 /// Twenty minutes of chat and viewers, with a burst of messages after fifteen.

@@ -1,7 +1,7 @@
 //! One batch, one transaction: what is written, and what halts with nothing written.
 
 use telemetra_core::{
-    chat::rows::{BaselineAsk, ChatRows, WindowRow},
+    chat::rows::{Ask, ChatRows, WindowRow},
     watermark::Watermark,
 };
 use telemetra_engine::{
@@ -231,9 +231,9 @@ fn baselines_are_the_latest_final_rows_before_a_start<S: Store>() {
     };
     sink.commit(&commit).expect("a sound store answers");
     let mut check = |stream: &str, before: i64, expected: &[i64]| {
-        let ask = BaselineAsk(vec![(stream.into(), T0 + before * 1_000)]);
+        let ask = Ask { baselines: vec![(stream.into(), T0 + before * 1_000)], ..Ask::default() };
         let expected: Vec<_> = expected.iter().map(|&n| (T0 + n * 10_000, n)).collect();
-        assert_eq!(sink.answer(&ask).expect("a sound store answers").0, [expected]);
+        assert_eq!(sink.answer(&ask).expect("a sound store answers").baselines, [expected]);
     };
     check("a", 30, &[0, 1, 2]);
     check("a", 140, &[4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);

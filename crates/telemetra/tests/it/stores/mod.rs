@@ -5,6 +5,9 @@
 //! |---|---|
 //! | `story` | three batches in which everything happens that the law speaks of |
 //! | `commit`, `instances`, `audit`, `shown` | the contract, a file for each promise |
+//! | `logs` | which log offsets count in, and where a job began |
+//! | `beside` | rows of a job that began beside the old one |
+//! | `topics` | records of Kafka in all tables |
 //! | `server` | what only a server can do to a job |
 //! | `same` | both stores hold the same and answer alike |
 //! | `commerce` | the same for rows that are unique by an id |
@@ -14,15 +17,18 @@
 //! SQL is PostgreSQL's here; SQLite's names of ledger tables are made from it.
 
 mod audit;
+mod beside;
 mod commerce;
 mod commit;
 mod instances;
+mod logs;
 mod messages;
 mod same;
 mod server;
 mod shown;
 mod story;
 mod tls;
+mod topics;
 
 use std::{error::Error, path::PathBuf, sync::OnceLock, time::SystemTime};
 

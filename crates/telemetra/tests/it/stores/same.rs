@@ -32,7 +32,7 @@ const TABLES: [(&str, &str, &str); 10] = [
         "telemetra.batch",
         "job, batch_id, attempt, epoch, kind, planned_at, watermark_before_ms, watermark_ms, open_end_ms, \
          open_digest, open_count, records, empty, counted, in_windows, late, dead, window_misses, early_misses, \
-         final_count, final_rows, rows_written, moments",
+         final_count, final_rows, rows_written, moments, start_ms",
         "batch_id",
     ),
     (
@@ -50,14 +50,14 @@ const TABLES: [(&str, &str, &str); 10] = [
     (
         "telemetra.position",
         "job, input, topic, \"partition\", first_offset, replay_offset, next_offset, largest_ms, pending_ms, \
-         pending_age, head_since_ms",
+         pending_age, head_since_ms, log_id, log_epoch, begun_ms",
         "input",
     ),
     ("telemetra.result_table", "name, job", "name"),
     (
         "telemetra.job",
         "job, pipeline, epoch, last_batch, watermark_ms, open_end_ms, open_digest, open_count, meaning, length_ms, \
-         slide_ms, records, late, dead, in_windows, window_misses, final_count, final_rows, status, halt_cause",
+         slide_ms, records, late, dead, in_windows, window_misses, final_count, final_rows, status, halt_cause, start_ms",
         "job",
     ),
 ];

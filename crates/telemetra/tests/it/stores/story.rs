@@ -100,6 +100,7 @@ pub(super) fn row(start: i64, chat_count: i64, is_final: bool) -> WindowRow {
         z_score: None,
         is_anomaly: false,
         is_final,
+        incomplete: false,
     }
 }
 

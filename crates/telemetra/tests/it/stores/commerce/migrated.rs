@@ -1,4 +1,4 @@
-//! Stores of before commerce are brought forward with their rows, or refused with nothing changed.
+//! Stores of earlier versions are brought forward with their rows, or refused with nothing changed.
 
 use telemetra_connectors::{postgres as pg, sqlite as lite};
 use telemetra_engine::{audit::Report, sink::SinkError};
@@ -11,10 +11,17 @@ macro_rules! migration {
     };
 }
 
-/// A store of before commerce.
+/// What a store of an earlier version lacks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lacks {
+    Commerce,
+    Logs,
+}
+
+/// A store of an earlier version.
 trait Before: Store {
     /// One whose tables are those of then, empty.
-    fn of_before() -> Self;
+    fn of_before(lacks: Lacks) -> Self;
 
     /// Its tables with their columns, quoted; not the one that holds the version.
     fn tables(&self) -> Vec<(String, Vec<String>)>;
@@ -23,7 +30,7 @@ trait Before: Store {
     fn copy(&self, today: &Self);
 
     /// Brings it forward.
-    fn migrate(&self) -> Result<(), SinkError>;
+    fn migrate(&self, lacked: Lacks) -> Result<(), SinkError>;
 
     /// What is in tables, as text in some order that is always the same.
     fn rows(&self, tables: &[(String, Vec<String>)]) -> String {
@@ -50,7 +57,7 @@ fn grouped(columns: &str) -> Vec<(String, Vec<String>)> {
 }
 
 impl Before for Pg {
-    fn of_before() -> Self {
+    fn of_before(lacks: Lacks) -> Self {
         let store = Pg::new();
         store.sql(
             "CREATE SCHEMA telemetra;
@@ -59,6 +66,10 @@ impl Before for Pg {
              INSERT INTO telemetra.schema_version VALUES (1, now())",
         );
         store.sql(migration!("postgres/migrations/0001_chat.sql"));
+        if lacks == Lacks::Logs {
+            store.sql(migration!("postgres/migrations/0002_commerce.sql"));
+            store.sql("INSERT INTO telemetra.schema_version VALUES (2, now())");
+        }
         store
     }
 
@@ -66,7 +77,9 @@ impl Before for Pg {
         grouped(&self.text(
             "SELECT format('%I.%I', table_schema, table_name), quote_ident(column_name)
              FROM information_schema.columns
+             JOIN information_schema.tables t USING (table_schema, table_name)
              WHERE table_schema IN ('public', 'telemetra') AND table_name <> 'schema_version'
+                 AND table_type = 'BASE TABLE'
              ORDER BY table_schema, table_name, ordinal_position",
         ))
     }
@@ -84,10 +97,12 @@ impl Before for Pg {
         }
     }
 
-    fn migrate(&self) -> Result<(), SinkError> {
+    fn migrate(&self, lacked: Lacks) -> Result<(), SinkError> {
         let done = pg::migrate(&self.address(), "UTC")?;
-        assert_eq!(done.version_before, 1);
-        assert_eq!(done.lines, [format!("brought the tables from version 1 to {}", pg::SCHEMA_VERSION)]);
+        let before = if lacked == Lacks::Commerce { 1 } else { 2 };
+        assert_eq!(done.version_before, before);
+        let expected = format!("brought the tables from version {before} to {}", pg::SCHEMA_VERSION);
+        assert_eq!(done.lines, [expected]);
         let again = pg::migrate(&self.address(), "UTC").expect("nothing is to be done");
         assert_eq!((again.version_before, again.lines.len()), (pg::SCHEMA_VERSION, 0));
         Ok(())
@@ -95,7 +110,7 @@ impl Before for Pg {
 }
 
 impl Before for Lite {
-    fn of_before() -> Self {
+    fn of_before(lacks: Lacks) -> Self {
         let store = Lite::new();
         store.sql(
             "CREATE TABLE telemetra_schema_version (version INTEGER NOT NULL PRIMARY KEY, applied_at TEXT NOT NULL);
@@ -103,6 +118,10 @@ impl Before for Lite {
         );
         store.sql(migration!("sqlite/migrations/0001_chat.sql"));
         store.sql(migration!("sqlite/migrations/0002_moments_batch.sql"));
+        if lacks == Lacks::Logs {
+            store.sql(migration!("sqlite/migrations/0003_commerce.sql"));
+            store.sql("INSERT INTO telemetra_schema_version VALUES (3, '')");
+        }
         store
     }
 
@@ -124,15 +143,15 @@ impl Before for Lite {
         }
     }
 
-    fn migrate(&self) -> Result<(), SinkError> {
-        assert_eq!(lite::migrate(&self.path)?, 2);
+    fn migrate(&self, lacked: Lacks) -> Result<(), SinkError> {
+        assert_eq!(lite::migrate(&self.path)?, if lacked == Lacks::Commerce { 2 } else { 3 });
         assert_eq!(lite::migrate(&self.path).expect("nothing is to be done"), lite::SCHEMA_VERSION);
         Ok(())
     }
 }
 
 fn rows_are_kept_and_their_job_goes_on_with_another_beside_it<S: Before>() {
-    let (store, today) = (S::of_before(), S::with_story());
+    let (store, today) = (S::of_before(Lacks::Commerce), S::with_story());
     store.copy(&today);
     match store.open_reader() {
         Err(SinkError::Halt(text)) => assert!(text.contains("run `telemetra migrate`"), "{text}"),
@@ -141,7 +160,7 @@ fn rows_are_kept_and_their_job_goes_on_with_another_beside_it<S: Before>() {
     let tables = store.tables();
     let before = store.rows(&tables);
     assert!(before.contains("a peak") && before.contains("part-00.jsonl"), "the story is there:\n{before}");
-    store.migrate().expect("nothing is in the way");
+    store.migrate(Lacks::Commerce).expect("nothing is in the way");
     assert_eq!(store.rows(&tables), before);
     let [found, expected] = [&store, &today].map(|store| format!("{:#?}", store.take_over().1));
     assert!(found.contains("last_batch: 3"), "{found}");
@@ -152,14 +171,33 @@ fn rows_are_kept_and_their_job_goes_on_with_another_beside_it<S: Before>() {
     assert!(reports.len() == 2 && reports.iter().all(Report::is_balanced), "{reports:#?}");
 }
 
-on_both![rows_are_kept_and_their_job_goes_on_with_another_beside_it,];
+fn both_jobs_go_on_with_their_rows<S: Before>() {
+    let mut shop = Shop::on(S::with_story());
+    shop.commit("a=1 b=2 a=1 b=3 ! | c=4");
+    let (store, today) = (S::of_before(Lacks::Logs), shop.store);
+    store.copy(&today);
+    let tables = store.tables();
+    let before = store.rows(&tables);
+    assert!(before.contains("a peak") && before.contains("duplicate_conflict"), "all is there:\n{before}");
+    store.migrate(Lacks::Logs).expect("nothing is in the way");
+    assert_eq!(store.rows(&tables), before);
+    let [found, expected] = [&store, &today].map(|store| format!("{:#?}", store.take_over().1));
+    assert_eq!(found, expected, "whoever takes the job over finds what was there");
+    let mut sink = store.open_commerce("commerce").expect("the store is there");
+    let recovered = sink.take_over(&inputs(), "meaning").expect("nobody holds the job");
+    assert_eq!((recovered.last_batch, recovered.positions[0].next, recovered.start_ms), (1, 6, None));
+    let reports = store.reader().audit(None).expect("it can be audited");
+    assert!(reports.len() == 2 && reports.iter().all(Report::is_balanced), "{reports:#?}");
+}
+
+on_both![rows_are_kept_and_their_job_goes_on_with_another_beside_it, both_jobs_go_on_with_their_rows,];
 
 #[test]
 fn a_database_in_which_a_name_is_taken_is_left_alone() {
     let check = |sql: &str, words: &str| {
-        let store = Pg::of_before();
+        let store = Pg::of_before(Lacks::Commerce);
         store.sql(sql);
-        match store.migrate() {
+        match store.migrate(Lacks::Commerce) {
             Err(SinkError::Halt(text)) => assert!(text.contains(words), "{text}"),
             other => panic!("{other:?}"),
         }
@@ -173,9 +211,9 @@ fn a_database_in_which_a_name_is_taken_is_left_alone() {
 #[test]
 fn a_file_in_which_a_name_is_taken_is_left_alone() {
     let check = |sql: &str, words: &str| {
-        let store = Lite::of_before();
+        let store = Lite::of_before(Lacks::Commerce);
         store.sql(sql);
-        match store.migrate() {
+        match store.migrate(Lacks::Commerce) {
             Err(SinkError::Halt(text)) => assert!(text.contains(words), "{text}"),
             other => panic!("{other:?}"),
         }
