@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::settings::flags::{ChatFlags, CommerceFlags, PlainFlags, StoreFlags};
+use crate::settings::flags::{ChatFlags, ChatOutFlags, CommerceFlags, DemoFlags, ShopOutFlags, StoreFlags};
 
 /// Live-stream chat events in, exact tables out.
 #[derive(Debug, Parser)]
@@ -44,12 +44,73 @@ pub enum Command {
     Status(StatusArgs),
     /// Prove that every record read is accounted for
     Audit(StatusArgs),
+    /// Where a job stands in its Kafka topics, and the ways on from what halts it there
+    Offsets {
+        /// What to do.
+        #[command(subcommand)]
+        action: OffsetsAction,
+    },
     /// Refused records of the commerce pipeline
     Quarantine {
         /// What to do with them.
         #[command(subcommand)]
         action: QuarantineAction,
     },
+}
+
+/// What can be done with offsets; each with the settings of the run.
+#[derive(Debug, Subcommand)]
+pub enum OffsetsAction {
+    /// Show what was read, what the brokers hold, and what keeps the job from going on
+    Show {
+        /// Of which pipeline.
+        #[command(subcommand)]
+        pipeline: OffsetsPipeline,
+        /// Print as JSON
+        #[arg(long, global = true)]
+        json: bool,
+    },
+    /// Go on with topics that were made anew, or that lost records when a leader changed
+    Reset {
+        /// Of which pipeline.
+        #[command(subcommand)]
+        pipeline: OffsetsPipeline,
+        /// Where to begin in a topic that was made anew
+        #[arg(long, value_enum, default_value_t = ResetTo::Earliest, global = true)]
+        to: ResetTo,
+    },
+    /// Record offsets that the brokers no longer hold, and go on behind them
+    SkipGap {
+        /// Of which pipeline.
+        #[command(subcommand)]
+        pipeline: OffsetsPipeline,
+    },
+}
+
+/// Pipelines that read topics.
+#[derive(Debug, Subcommand)]
+pub enum OffsetsPipeline {
+    /// Chat and viewer events
+    Chat {
+        /// Settings.
+        #[command(flatten)]
+        settings: ChatFlags,
+    },
+    /// Shop events
+    Commerce {
+        /// Settings.
+        #[command(flatten)]
+        settings: CommerceFlags,
+    },
+}
+
+/// Where a topic that was made anew is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ResetTo {
+    /// At its first record.
+    Earliest,
+    /// Behind its last record.
+    Latest,
 }
 
 /// What can be done with refused records.
@@ -101,7 +162,7 @@ pub enum RunPipeline {
 pub enum GeneratePipeline {
     /// Realistic chat with emotes, bursts and raids
     Chat(GenerateArgs),
-    /// Shop events as CSV, with the exact sums that a run over them must come to
+    /// Shop events as CSV, or to Kafka as JSON, with the exact sums that a run over them must come to
     Commerce(GenerateCommerceArgs),
 }
 
@@ -243,13 +304,13 @@ pub struct GenerateArgs {
     /// Share of records that must become dead letters
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     pub broken: f64,
-    /// Folder to write to (`chat/` and `viewer/` below it), or `-` for stdout
-    #[arg(long, short, default_value = "-", value_name = "DIR|-")]
+    /// Folder to write to (`chat/` and `viewer/` below it), or `-` for stdout; --kafka writes to Kafka instead
+    #[arg(long, short, default_value = "-", value_name = "DIR|-", conflicts_with = "kafka")]
     pub output: String,
     /// Which events go to stdout
     #[arg(long, value_enum, default_value_t = StdoutKind::Chat)]
     pub kind: StdoutKind,
-    /// When the first event happens, such as 2025-01-01T00:00:00Z; with --live: now
+    /// When the first event happens, such as 2025-01-01T00:00:00Z; with --live: now; with --kafka: so that the last one happens now
     #[arg(long, value_name = "INSTANT")]
     pub start: Option<String>,
     /// Write at the pace of the clock, until stopped if neither --duration nor --count is given
@@ -259,11 +320,14 @@ pub struct GenerateArgs {
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub rotate: u32,
     /// How files are compressed
-    #[arg(long, value_enum, default_value_t = Compress::None)]
+    #[arg(long, value_enum, default_value_t = Compress::None, conflicts_with = "kafka")]
     pub compress: Compress,
+    /// With --kafka.
+    #[command(flatten)]
+    pub topics: TopicArgs,
     /// Settings.
     #[command(flatten)]
-    pub settings: PlainFlags,
+    pub settings: ChatOutFlags,
 }
 
 /// `generate commerce`.
@@ -290,13 +354,13 @@ pub struct GenerateCommerceArgs {
     /// Share of records whose event came before, with another payload
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     pub conflict: f64,
-    /// Folder to write to, or `-` for stdout
-    #[arg(long, short, default_value = "-", value_name = "DIR|-")]
+    /// Folder to write to, or `-` for stdout; --kafka writes JSON to Kafka instead
+    #[arg(long, short, default_value = "-", value_name = "DIR|-", conflicts_with = "kafka")]
     pub output: String,
     /// File for the sums as JSON
     #[arg(long, value_name = "FILE")]
     pub sums: Option<PathBuf>,
-    /// When the first event happens, such as 2025-01-01T00:00:00Z; with --live: now
+    /// When the first event happens, such as 2025-01-01T00:00:00Z; with --live: now; with --kafka: so that the last one happens now
     #[arg(long, value_name = "INSTANT")]
     pub start: Option<String>,
     /// Write at the pace of the clock, until stopped if neither --duration nor --count is given
@@ -306,11 +370,28 @@ pub struct GenerateCommerceArgs {
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub rotate: u32,
     /// How files are compressed
-    #[arg(long, value_enum, default_value_t = Compress::None)]
+    #[arg(long, value_enum, default_value_t = Compress::None, conflicts_with = "kafka")]
     pub compress: Compress,
+    /// With --kafka.
+    #[command(flatten)]
+    pub topics: TopicArgs,
     /// Settings.
     #[command(flatten)]
-    pub settings: PlainFlags,
+    pub settings: ShopOutFlags,
+}
+
+/// How topics are made that are written to and not there yet.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct TopicArgs {
+    /// With --kafka: partitions of a topic that is made
+    #[arg(long, default_value_t = 4, value_name = "N", requires = "kafka", value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    pub partitions: i32,
+    /// With --kafka: brokers that keep each partition of a topic that is made; the cluster's default if it is not given
+    #[arg(long, value_name = "N", requires = "kafka", value_parser = clap::value_parser!(i16).range(1..))]
+    pub replication: Option<i16>,
+    /// With --kafka: how batches are compressed
+    #[arg(long, value_enum, default_value_t = BatchCodec::None, requires = "kafka")]
+    pub codec: BatchCodec,
 }
 
 /// Which events go to stdout.
@@ -333,6 +414,21 @@ pub enum Compress {
     Zst,
 }
 
+/// How batches are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BatchCodec {
+    /// Not at all.
+    None,
+    /// gzip.
+    Gzip,
+    /// Snappy.
+    Snappy,
+    /// LZ4.
+    Lz4,
+    /// Zstandard.
+    Zstd,
+}
+
 /// `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -347,7 +443,7 @@ pub struct DemoArgs {
     pub streams: u32,
     /// Settings.
     #[command(flatten)]
-    pub settings: ChatFlags,
+    pub settings: DemoFlags,
 }
 
 #[cfg(test)]

@@ -5,12 +5,16 @@
 //! said    the first cause at once; another cause at once; from the first minute on a line every 30 s;
 //!         how long it took when it is back
 //! ```
+//! Patience, if it is asked for, comes first: tries at short, equal pauses for a while.
+//!
 //! It knows neither what is away nor a clock: instants are arguments.
 
 use std::time::{Duration, Instant};
 
 use crate::{signals::Stop, terminal::span};
 
+/// Pause between two tries while patience lasts: that of the old jobs' start script.
+const PATIENT_PAUSE: Duration = Duration::from_secs(2);
 /// Longest pause between two tries, unless the first is longer.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// After the first line nothing more is said for so long.
@@ -26,6 +30,8 @@ pub(super) struct Away {
     /// What the first line begins with.
     what: &'static str,
     pause_first: Duration,
+    /// How long it is tried every [`PATIENT_PAUSE`] before the pauses grow.
+    patience: Duration,
     failing: Option<Failing>,
 }
 
@@ -34,6 +40,8 @@ struct Failing {
     since: Instant,
     failed_at: Instant,
     since_ms: i64,
+    /// Pauses so far that were patience's.
+    patient: Duration,
     cause: String,
     /// The pause after the next failure.
     pause: Duration,
@@ -53,7 +61,12 @@ enum Next {
 impl Away {
     /// Nothing is away; `what` is what cannot be done once it is, `pause_first` the first pause then.
     pub(super) fn new(what: &'static str, pause_first: Duration) -> Self {
-        Self { what, pause_first, failing: None }
+        Self { what, pause_first, patience: Duration::ZERO, failing: None }
+    }
+
+    /// The same, tried every two seconds until `patience` is over; then the pauses begin with the first.
+    pub(super) fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Whether it is away.
@@ -68,6 +81,7 @@ impl Away {
             since: now,
             failed_at: now,
             since_ms: now_ms,
+            patient: Duration::ZERO,
             cause: cause.to_owned(),
             pause: pause_first,
             try_at: now,
@@ -80,6 +94,12 @@ impl Away {
             failing.say_at = failing.say_at.min(soonest);
         }
         failing.failed_at = now;
+        let waited = now.saturating_duration_since(failing.since).max(failing.patient);
+        if waited < self.patience {
+            failing.patient += PATIENT_PAUSE;
+            failing.try_at = now + PATIENT_PAUSE;
+            return failing.since_ms;
+        }
         failing.try_at = now + failing.pause;
         failing.pause = (failing.pause * 2).min(PAUSE_MAX.max(pause_first));
         failing.since_ms
@@ -144,7 +164,17 @@ mod tests {
     /// Lets `cause(second)` fail until `seconds` have passed; returns the seconds of the tries, and what was
     /// said when.
     fn run(pause_s: u64, seconds: u64, cause: impl Fn(u64) -> String) -> (Vec<u64>, Vec<(u64, String)>) {
+        run_patient(0, pause_s, seconds, cause)
+    }
+
+    fn run_patient(
+        patience_s: u64,
+        pause_s: u64,
+        seconds: u64,
+        cause: impl Fn(u64) -> String,
+    ) -> (Vec<u64>, Vec<(u64, String)>) {
         let mut away = Away::new("it cannot start", Duration::from_secs(pause_s));
+        away = away.patient(Duration::from_secs(patience_s));
         let begun = Instant::now();
         let second = |now: Instant| (now - begun).as_secs();
         let (mut now, mut tries, mut said) = (begun, Vec::new(), Vec::new());
@@ -180,6 +210,13 @@ mod tests {
         check_tries(20, 120, &[0, 20, 50, 80, 110]);
         // Who wants longer pauses gets them.
         check_tries(45, 100, &[0, 45, 90]);
+    }
+
+    #[test]
+    fn patience_tries_every_two_seconds_then_the_pauses_grow() {
+        let tries = |patience_s, pause_s| run_patient(patience_s, pause_s, 30, |_| "gone".into()).0;
+        assert_eq!(tries(7, 1), [0, 2, 4, 6, 8, 9, 11, 15, 23]);
+        assert_eq!(tries(2, 5), [0, 2, 7, 17]);
     }
 
     #[test]

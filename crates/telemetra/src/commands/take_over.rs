@@ -2,7 +2,7 @@
 //!
 //! | what stands in the way | what is done |
 //! |---|---|
-//! | the store or the input is away | tried for ever, as [`Away`] says, with `--once` too |
+//! | the store or the input is away | tried every two seconds for `wait`, then for ever as [`Away`] says, with `--once` too |
 //! | another instance holds the job | stand by: tried every second, so that it is taken over within two seconds of the holder's death; with `--once` for ten seconds |
 //! | a halt, a fence | told at once |
 
@@ -33,11 +33,12 @@ const SAY_HOLDER_EVERY: Duration = Duration::from_secs(30);
 pub(super) fn take_over<T>(
     mut start: impl FnMut() -> Result<T, JobError>,
     once: bool,
+    wait: Duration,
     retry_delay: Duration,
     stop: &Stop,
     latest: &Latest,
 ) -> Result<T, Ending> {
-    let mut away = Away::new("the job cannot start yet", retry_delay);
+    let mut away = Away::new("the job cannot start yet", retry_delay).patient(wait);
     let mut standby: Option<Standby> = None;
     loop {
         let is_stopped = match start() {
@@ -119,7 +120,8 @@ mod tests {
         let stop = Stop::recording();
         let mut tries = tries.into_iter();
         let start = || tries.next().map_or(Ok(()), Err);
-        let ended = take_over(start, once, Duration::from_secs(retry_s), &stop, &Latest::default());
+        let ended =
+            take_over(start, once, Duration::ZERO, Duration::from_secs(retry_s), &stop, &Latest::default());
         assert_eq!((&ended, stop.waits()), (expected, seconds(waits)));
     }
 
@@ -139,6 +141,19 @@ mod tests {
     }
 
     #[test]
+    fn two_minutes_of_patience_are_sixty_tries() {
+        let stop = Stop::recording();
+        let mut tries = away(63).into_iter();
+        let start = || tries.next().map_or(Ok(()), Err);
+        let (wait, retry) = (Duration::from_secs(120), Duration::from_secs(1));
+        assert_eq!(take_over(start, true, wait, retry, &stop, &Latest::default()), Ok(()));
+        let expected = [vec![2; 60], vec![1, 2, 4]].concat();
+        // What is said in between cuts a pause in two.
+        let waited: Duration = stop.waits().iter().sum();
+        assert_eq!((waited, stop.waits()), (seconds(&expected).iter().sum(), seconds(&expected)));
+    }
+
+    #[test]
     fn a_standby_tries_every_second_whatever_the_retry_delay() {
         check(held(6), false, 60, &[1; 6], &Ok(()));
         check(held(6), true, 60, &[1; 6], &Ok(()));
@@ -146,7 +161,7 @@ mod tests {
         let mut tries = held(2).into_iter();
         let start = || tries.next().map_or(Ok(()), Err);
         let short = Duration::from_millis(100);
-        assert_eq!(take_over(start, false, short, &stop, &Latest::default()), Ok(()));
+        assert_eq!(take_over(start, false, Duration::ZERO, short, &stop, &Latest::default()), Ok(()));
         assert_eq!(stop.waits(), [short; 2]);
     }
 
@@ -170,7 +185,14 @@ mod tests {
             let stop = Stop::default();
             stop.ask(15);
             let start = || -> Result<(), JobError> { Err(error(1).remove(0)) };
-            let ended = take_over(start, false, Duration::from_secs(3_600), &stop, &Latest::default());
+            let ended = take_over(
+                start,
+                false,
+                Duration::ZERO,
+                Duration::from_secs(3_600),
+                &stop,
+                &Latest::default(),
+            );
             assert_eq!(ended, Err(Ending::Stopped));
         }
     }
@@ -182,7 +204,7 @@ mod tests {
             stop.ask(15);
             let mut error = Some(error);
             let start = || -> Result<(), JobError> { Err(error.take().expect("it is tried once")) };
-            assert!(take_over(start, false, Duration::from_secs(1), &stop, &latest).is_err());
+            assert!(take_over(start, false, Duration::ZERO, Duration::from_secs(1), &stop, &latest).is_err());
             let shown = latest.get();
             assert_eq!((&shown.state, shown.retrying_since_ms.is_some()), (&expected, is_since));
         };

@@ -10,48 +10,62 @@ use super::{
 };
 
 /// Settings given as flags, by key. `CHAT` and `COMMERCE` add those of commands that read events of that pipeline,
-/// `STORES` those of commands that open the store.
+/// `STORES` those of commands that open the store, `KAFKA` those of commands that speak to Kafka: whose topics, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Flags<const STORES: bool, const CHAT: bool, const COMMERCE: bool>(pub Vec<(&'static str, String)>);
+pub struct Flags<const STORES: bool, const CHAT: bool, const COMMERCE: bool, const KAFKA: u8>(
+    pub Vec<(&'static str, String)>,
+);
+
+/// No Kafka.
+const NONE: u8 = 0;
+/// Topics of chat.
+const CHAT_TOPICS: u8 = 1;
+/// A topic of shop events.
+const SHOP_TOPIC: u8 = 2;
 
 /// For commands that read chat into the store.
-pub type ChatFlags = Flags<true, true, false>;
+pub type ChatFlags = Flags<true, true, false, CHAT_TOPICS>;
 /// For commands that read shop events into the store.
-pub type CommerceFlags = Flags<true, false, true>;
+pub type CommerceFlags = Flags<true, false, true, SHOP_TOPIC>;
+/// For the one that reads chat of its own making.
+pub type DemoFlags = Flags<true, true, false, NONE>;
 /// For commands that open the store only.
-pub type StoreFlags = Flags<true, false, false>;
-/// For commands that do none of it.
-pub type PlainFlags = Flags<false, false, false>;
+pub type StoreFlags = Flags<true, false, false, NONE>;
+/// For the one that writes chat.
+pub type ChatOutFlags = Flags<false, false, false, CHAT_TOPICS>;
+/// For the one that writes shop events.
+pub type ShopOutFlags = Flags<false, false, false, SHOP_TOPIC>;
 
-impl<const STORES: bool, const CHAT: bool, const COMMERCE: bool> Flags<STORES, CHAT, COMMERCE> {
-    fn has(scope: Scope, key: &str) -> bool {
+impl<const STORES: bool, const CHAT: bool, const COMMERCE: bool, const KAFKA: u8>
+    Flags<STORES, CHAT, COMMERCE, KAFKA>
+{
+    fn has(scope: Scope) -> bool {
         match scope {
             Scope::Every => true,
             Scope::Store => STORES,
             Scope::Pipeline => CHAT || COMMERCE,
             Scope::Chat => CHAT,
             Scope::Commerce => COMMERCE,
-            // Known, so that asking for them is answered in words; hidden from the help.
-            Scope::Later => match key {
-                "kafka" => CHAT || COMMERCE,
-                "chat_topic" | "viewer_topic" => CHAT,
-                _ => false,
-            },
+            Scope::Kafka => KAFKA != NONE,
+            Scope::KafkaInput => KAFKA != NONE && (CHAT || COMMERCE),
+            Scope::ChatTopics => KAFKA == CHAT_TOPICS,
+            Scope::ShopTopic => KAFKA == SHOP_TOPIC,
             Scope::Secret | Scope::Accepted => false,
         }
     }
 }
 
-impl<const STORES: bool, const CHAT: bool, const COMMERCE: bool> Args for Flags<STORES, CHAT, COMMERCE> {
+impl<const STORES: bool, const CHAT: bool, const COMMERCE: bool, const KAFKA: u8> Args
+    for Flags<STORES, CHAT, COMMERCE, KAFKA>
+{
     fn augment_args(mut command: Command) -> Command {
         let defaults = defaults();
-        for spec in SPECS.iter().filter(|spec| Self::has(spec.scope, spec.key)) {
+        for spec in SPECS.iter().filter(|spec| Self::has(spec.scope)) {
             let default =
                 defaults.get(spec.key).map_or(String::new(), |raw| format!(" [default: {}]", raw.text));
             let help = format!("{} [env: {}]{default}", spec.help, spec.env);
             let arg = Arg::new(spec.key).long(spec.flag()).value_name(spec.value).help(help);
-            let later = spec.scope == Scope::Later;
-            command = command.arg(arg.hide(later).help_heading("Settings").allow_hyphen_values(true));
+            command = command.arg(arg.help_heading("Settings").allow_hyphen_values(true));
         }
         command
     }
@@ -61,11 +75,11 @@ impl<const STORES: bool, const CHAT: bool, const COMMERCE: bool> Args for Flags<
     }
 }
 
-impl<const STORES: bool, const CHAT: bool, const COMMERCE: bool> FromArgMatches
-    for Flags<STORES, CHAT, COMMERCE>
+impl<const STORES: bool, const CHAT: bool, const COMMERCE: bool, const KAFKA: u8> FromArgMatches
+    for Flags<STORES, CHAT, COMMERCE, KAFKA>
 {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        let specs = SPECS.iter().filter(|spec| Self::has(spec.scope, spec.key));
+        let specs = SPECS.iter().filter(|spec| Self::has(spec.scope));
         let given = specs.filter_map(|spec| {
             let text = matches.get_one::<String>(spec.key)?;
             Some((spec.key, text.clone()))

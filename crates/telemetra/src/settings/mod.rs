@@ -7,6 +7,7 @@
 //! | `flags` | the table as command-line flags |
 //! | `layers` | flag over environment over file over default; unknown names |
 //! | `parse` | text to durations, sizes, numbers |
+//! | `kafka` | whether Kafka is read, which brokers and topics, and how they are reached |
 //! | `store` | which store, and how it is reached |
 //! | `secret` | texts that only their owner may read |
 //! | `validate` | values to [`Settings`], all faults together |
@@ -16,6 +17,7 @@
 
 pub mod fault;
 pub mod flags;
+mod kafka;
 pub mod layers;
 pub mod parse;
 mod secret;
@@ -38,6 +40,7 @@ use telemetra_core::{
 use telemetra_engine::limits::{BATCH_BYTES_MAX, Rules};
 
 pub use fault::{Fault, Faults, Origin};
+pub use kafka::{KafkaSettings, TopicName};
 pub use layers::Layers;
 pub use validate::{Purpose, validate};
 
@@ -63,6 +66,8 @@ pub struct Settings {
     pub chat: ChatSettings,
     /// Shop events: folders and zone.
     pub commerce: CommerceSettings,
+    /// Kafka, if it is read or written instead of folders.
+    pub kafka: Option<KafkaSettings>,
     /// How the data flows.
     pub flow: Flow,
     /// Address of the page; always loopback.
@@ -230,9 +235,10 @@ impl Settings {
         }
     }
 
-    /// The commerce pipeline's meaning, over folders of CSV.
+    /// The commerce pipeline's meaning: JSON from topics, CSV from folders.
     pub fn commerce_logic(&self) -> Commerce {
-        Commerce { format: Format::Csv, timezone: self.commerce.timezone.clone() }
+        let format = if self.kafka.is_some() { Format::Json } else { Format::Csv };
+        Commerce { format, timezone: self.commerce.timezone.clone() }
     }
 
     /// The engine's rules for commerce, which has no windows: what is said of them is not asked.

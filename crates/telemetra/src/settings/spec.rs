@@ -17,8 +17,14 @@ pub enum Scope {
     Chat,
     /// Commands that read shop events.
     Commerce,
-    /// Recognised names of what this build cannot do yet: Kafka.
-    Later,
+    /// Commands that speak to Kafka.
+    Kafka,
+    /// Commands that read Kafka.
+    KafkaInput,
+    /// Commands that read or write topics of chat.
+    ChatTopics,
+    /// Commands that read or write a topic of shop events.
+    ShopTopic,
     /// Names of the old jobs that are accepted and have no effect; a start-up line says so.
     Accepted,
 }
@@ -48,7 +54,9 @@ const fn spec(
     Spec { key, env, scope, value, help }
 }
 
-use Scope::{Accepted, Chat, Commerce, Every, Later, Pipeline, Secret, Store};
+use Scope::{
+    Accepted, Chat, ChatTopics, Commerce, Every, Kafka, KafkaInput, Pipeline, Secret, ShopTopic, Store,
+};
 
 /// Every setting.
 #[rustfmt::skip]
@@ -97,12 +105,21 @@ pub const SPECS: &[Spec] = &[
     spec(Pipeline, "workers", "TELEMETRA_WORKERS", "N", "Threads that read and fold, or auto"),
     spec(Chat, "open_bytes_max", "TELEMETRA_OPEN_BYTES_MAX", "SIZE", "Memory that open windows may take"),
     spec(Pipeline, "http", "TELEMETRA_HTTP", "ADDR", "Loopback address at which the page is served"),
-    spec(Later, "kafka", "KAFKA_BOOTSTRAP_SERVERS", "HOST:PORT", ""),
-    spec(Later, "chat_topic", "TELEMETRA_CHAT_TOPIC", "TOPIC", ""),
-    spec(Later, "viewer_topic", "TELEMETRA_VIEWER_TOPIC", "TOPIC", ""),
-    spec(Later, "kafka_starting_offsets", "KAFKA_STARTING_OFFSETS", "WHERE", ""),
-    spec(Later, "kafka_security_protocol", "KAFKA_SECURITY_PROTOCOL", "NAME", ""),
-    spec(Later, "kafka_sasl_mechanism", "KAFKA_SASL_MECHANISM", "NAME", ""),
+    spec(Kafka, "kafka", "KAFKA_BOOTSTRAP_SERVERS", "HOST:PORT", "Brokers to begin with, commas between; the port is 9092 by default"),
+    spec(ChatTopics, "chat_topic", "TELEMETRA_CHAT_TOPIC", "TOPIC", "Topic of chat events, or none; telemetra.events.chat by default"),
+    spec(ChatTopics, "viewer_topic", "TELEMETRA_VIEWER_TOPIC", "TOPIC", "Topic of viewer events, or none; telemetra.events.viewer by default, also if --chat-topic names another one"),
+    spec(ShopTopic, "topic", "TELEMETRA_TOPIC", "TOPIC", "Topic of shop events; telemetra.events.commerce by default"),
+    spec(KafkaInput, "start_at", "TELEMETRA_START_AT", "WHERE", "Where a new job begins: earliest, latest, an instant, or TOPIC:PARTITION=OFFSET,…"),
+    spec(KafkaInput, "kafka_starting_offsets", "KAFKA_STARTING_OFFSETS", "WHERE", "The same by the old job's name; also Spark's JSON"),
+    spec(KafkaInput, "wait", "TELEMETRA_WAIT", "TIME", "How long brokers that are away at the start are tried every 2 seconds; then the pauses grow"),
+    spec(Kafka, "kafka_security_protocol", "KAFKA_SECURITY_PROTOCOL", "NAME", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
+    spec(Kafka, "kafka_sasl_mechanism", "KAFKA_SASL_MECHANISM", "NAME", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
+    spec(Kafka, "kafka_sasl_username", "KAFKA_SASL_USERNAME", "NAME", "The user to log in as"),
+    spec(Secret, "kafka_sasl_password", "KAFKA_SASL_PASSWORD", "SECRET", "Its password"),
+    spec(Kafka, "kafka_sasl_password_file", "KAFKA_SASL_PASSWORD_FILE", "FILE", "File that holds it, readable by its owner alone"),
+    spec(Kafka, "kafka_ssl_ca_location", "KAFKA_SSL_CA_LOCATION", "FILE", "Certificate authorities to trust, PEM; the system's by default"),
+    spec(Kafka, "kafka_ssl_certificate_location", "KAFKA_SSL_CERTIFICATE_LOCATION", "FILE", "Our certificate, PEM, for brokers that ask for one"),
+    spec(Kafka, "kafka_ssl_key_location", "KAFKA_SSL_KEY_LOCATION", "FILE", "Its key; by default it stands in the same file"),
     spec(Accepted, "max_files_per_trigger", "MAX_FILES_PER_TRIGGER", "N", "accepted without effect: a batch is bounded by records and bytes, however many files they lie in"),
     spec(Accepted, "max_retries", "MAX_RETRIES", "N", "accepted without effect: what can be retried is retried until you stop it"),
     spec(Accepted, "checkpoint_location", "CHECKPOINT_LOCATION", "DIR", "accepted without effect: the store is the checkpoint"),

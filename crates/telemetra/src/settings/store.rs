@@ -122,7 +122,7 @@ impl Judge {
         Some(Secret::new(text))
     }
 
-    fn demand_private(&mut self, path: &Path, origin: &Origin) {
+    pub(super) fn demand_private(&mut self, path: &Path, origin: &Origin) {
         if let Err((what, next)) = secret::demand_private(path) {
             self.faults.push(Fault { origin: origin.clone(), what, next });
         }

@@ -99,10 +99,11 @@ fn the_old_jobs_names_work_unchanged() {
     assert_eq!(settings.chat.anomaly_threshold, 2.5);
     assert_eq!(settings.log.filter, "warn");
     assert_eq!(settings.flow.retry_delay, Duration::from_secs(5));
-    assert_eq!(settings.notes.len(), 3, "{:?}", settings.notes);
+    assert_eq!(settings.notes.len(), 4, "{:?}", settings.notes);
     assert!(settings.notes[0].starts_with("MAX_RETRIES"));
     assert!(settings.notes[1].contains("the store is the checkpoint"));
     assert!(settings.notes[2].ends_with("SPARK_DRIVER_MEMORY, SPARK_MASTER"));
+    assert!(settings.notes[3].starts_with("KAFKA_BOOTSTRAP_SERVERS is not heeded: a folder is named"));
 }
 
 #[test]
@@ -156,24 +157,9 @@ fn the_window_must_be_a_multiple_of_the_slide() {
 }
 
 #[test]
-fn kafka_is_answered_in_words() {
-    let check = |flags: &[(&'static str, &str)], env: &[(&str, &str)], expected: &[&str]| {
-        let result = load(flags, env);
-        if let Err(faults) = &result {
-            assert!(faults.to_string().contains("this build reads folders only"));
-        }
-        let found = result.map_or_else(|faults| origins(Err(faults)), |_| Vec::new());
-        assert_eq!(found, expected, "{flags:?} {env:?}");
-    };
-    let kafka = ("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092");
-    check(&[], &[kafka], &["environment variable KAFKA_BOOTSTRAP_SERVERS"]);
-    check(&[("chat_dir", "in")], &[kafka], &[]);
-    check(&[("chat_dir", "in"), ("kafka", "k:1")], &[], &["flag --kafka"]);
-}
-
-#[test]
 fn no_input_is_a_fault_and_so_is_one_folder_for_both() {
     assert_eq!(origins(load(&[], &[])), ["flag --chat-dir"]);
+    assert!(load(&[], &[]).expect_err("a fault").to_string().contains("--kafka HOST:PORT"));
     assert_eq!(origins(load(&[("chat_dir", "in"), ("viewer_dir", "in")], &[])), ["flag --viewer-dir"]);
     assert!(load(&[("viewer_dir", "in")], &[]).is_ok(), "one folder alone is allowed");
 }
@@ -207,7 +193,7 @@ fn the_page_stays_on_this_machine() {
 #[test]
 fn default_toml_names_every_setting_with_its_environment_name() {
     let defaults = overlay(&Layers { config: Some("default".into()), ..Layers::default() });
-    for spec in SPECS.iter().filter(|spec| !matches!(spec.scope, Scope::Later | Scope::Accepted)) {
+    for spec in SPECS.iter().filter(|spec| spec.scope != Scope::Accepted) {
         let line = DEFAULT_TOML.lines().find(|line| {
             line.trim_start_matches("# ").strip_prefix(spec.key).is_some_and(|rest| rest.starts_with(" ="))
         });

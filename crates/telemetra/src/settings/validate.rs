@@ -44,10 +44,14 @@ pub enum Purpose {
     Plain,
     /// The store is opened.
     Store,
-    /// Chat is read: at least one folder must be named.
+    /// Chat is read: a folder or Kafka must be named.
     Chat,
     /// Shop events are read.
     Commerce,
+    /// Chat is written.
+    GenerateChat,
+    /// Shop events are written.
+    GenerateCommerce,
     /// Folders are the command's own.
     Demo,
 }
@@ -65,6 +69,7 @@ pub fn validate(overlaid: Overlaid, purpose: Purpose) -> Result<Settings, Faults
         inputs: judge.inputs(purpose),
         chat: judge.chat(),
         commerce: judge.commerce(purpose),
+        kafka: judge.kafka(purpose),
         flow: judge.flow(),
         http: judge.get("http", loopback),
         log: LogSettings {
@@ -111,7 +116,7 @@ impl Judge {
         self.or(key, stand_in, |text| parse::duration_ms(text, bounds.clone()))
     }
 
-    fn fault(&mut self, key: &str, what: &str, next: &str) {
+    pub(super) fn fault(&mut self, key: &str, what: &str, next: &str) {
         let origin = self.values.get(key).map_or(Origin::Default(key.into()), |raw| raw.origin.clone());
         self.faults.push(Fault { origin, what: what.into(), next: next.into() });
     }
@@ -127,41 +132,11 @@ impl Judge {
             late_files: self.one_of("late_files", &[("halt", LateFiles::Halt), ("keep", LateFiles::Keep)]),
             arrival: self.one_of("arrival", &[("settle", Arrival::Settle), ("rename", Arrival::Rename)]),
         };
-        let folders = inputs.chat_dir.is_some() || inputs.viewer_dir.is_some();
-        if purpose == Purpose::Chat {
-            self.kafka(folders);
-            let asked = ["kafka", "chat_topic", "viewer_topic", "chat_dir", "viewer_dir"];
-            if !asked.iter().any(|key| self.values.contains_key(*key)) {
-                let next =
-                    "name a folder: --chat-dir DIR, --viewer-dir DIR, or both; `telemetra demo` needs none";
-                self.faults.push(Fault {
-                    origin: Origin::Flag("chat-dir".into()),
-                    what: "no input is named".into(),
-                    next: next.into(),
-                });
-            }
-            if inputs.chat_dir.is_some() && inputs.chat_dir == inputs.viewer_dir {
-                self.fault(
-                    "viewer_dir",
-                    "is the folder of chat events too",
-                    "give each input its own folder",
-                );
-            }
+        let is_one = inputs.chat_dir.is_some() && inputs.chat_dir == inputs.viewer_dir;
+        if purpose == Purpose::Chat && is_one {
+            self.fault("viewer_dir", "is the folder of chat events too", "give each input its own folder");
         }
         inputs
-    }
-
-    /// Kafka is an error when it is asked for: by flag or file always, by the old job's environment only
-    /// when no folder is named, since that variable is often there anyway.
-    fn kafka(&mut self, folders: bool) {
-        for key in ["kafka", "chat_topic", "viewer_topic"] {
-            let Some(raw) = self.values.get(key) else { continue };
-            if matches!(raw.origin, Origin::Env(_)) && folders {
-                continue;
-            }
-            let what = "asks for Kafka; this build reads folders only";
-            self.fault(key, what, "name folders instead: --chat-dir DIR, --viewer-dir DIR");
-        }
     }
 
     fn commerce(&mut self, purpose: Purpose) -> CommerceSettings {
@@ -173,13 +148,6 @@ impl Judge {
             timezone: self.or("event_timezone", Zone::default(), zone),
         };
         if purpose == Purpose::Commerce {
-            // The old job's environment names Kafka too; a folder always has a default here.
-            if let Some(raw) = self.values.get("kafka")
-                && !matches!(raw.origin, Origin::Env(_))
-            {
-                let what = "asks for Kafka; this build reads folders only";
-                self.fault("kafka", what, "name a folder instead: --input-dir DIR");
-            }
             for (key, dir) in [("processed_dir", &commerce.processed_dir), ("error_dir", &commerce.error_dir)]
             {
                 if *dir == commerce.input_dir {

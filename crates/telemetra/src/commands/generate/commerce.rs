@@ -1,6 +1,7 @@
-//! `generate commerce`: CSV to a folder or stdout, and at the end the sums that a run over it must come to.
+//! `generate commerce`: CSV to a folder or stdout, JSON to Kafka, and at the end the sums that a run over it must come to.
 //!
-//! The sums hold for a run that reads the files in the order of their names, which is that of writing.
+//! The sums hold for a run that reads the files in the order of their names, which is that of writing; of a topic in
+//! any order of its partitions, since all records of one event are in one of them.
 
 use std::{
     fs,
@@ -14,13 +15,14 @@ use telemetra_core::{
     generate::{CommerceGenerator, CommercePlan, CommerceSums},
 };
 
-use super::{Extent, When, paced};
+use super::{Extent, When, paced, retention_note};
 use crate::{
     cli::GenerateCommerceArgs,
     commands::run_loop::now_ms,
     exit::Exit,
-    generate::shop::ShopFeed,
+    generate::{shop::ShopFeed, topics::ShopTopic},
     out::{self, grouped},
+    settings::KafkaSettings,
     signals::Stop,
 };
 
@@ -28,15 +30,21 @@ use crate::{
 ///
 /// # Errors
 /// When a flag is at fault (exit code 2, returned), or output cannot be written.
-pub fn generate(args: &GenerateCommerceArgs, stop: &Stop) -> anyhow::Result<Exit> {
-    let (plan, extent) = match plan(args, now_ms()) {
+pub fn generate(
+    args: &GenerateCommerceArgs,
+    kafka: Option<&KafkaSettings>,
+    stop: &Stop,
+) -> anyhow::Result<Exit> {
+    let (plan, extent) = match plan(args, kafka.is_some(), now_ms()) {
         Ok(planned) => planned,
         Err(faults) => {
             faults.iter().for_each(|fault| out::note(&format!("error: {fault}")));
             return Ok(Exit::Settings);
         }
     };
-    let sums = if args.output == "-" {
+    let sums = if let Some(kafka) = kafka {
+        to_kafka(args, kafka, plan, extent, stop)?
+    } else if args.output == "-" {
         match to_stdout(args, plan, extent, stop) {
             // Whoever read has seen enough, and nobody knows how much that was.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Done),
@@ -53,10 +61,15 @@ pub fn generate(args: &GenerateCommerceArgs, stop: &Stop) -> anyhow::Result<Exit
     Ok(Exit::Done)
 }
 
-fn plan(args: &GenerateCommerceArgs, now_ms: i64) -> Result<(CommercePlan, Extent), Vec<String>> {
+fn plan(
+    args: &GenerateCommerceArgs,
+    to_kafka: bool,
+    now_ms: i64,
+) -> Result<(CommercePlan, Extent), Vec<String>> {
     let mut faults = Vec::new();
     let (start, duration) = (args.start.as_deref(), args.duration.as_deref());
-    let when = When { start, duration, count: args.count, live: args.live };
+    let ends_now_at = to_kafka.then_some(args.events_per_second);
+    let when = When { start, duration, count: args.count, live: args.live, ends_now_at };
     let (start_ms, extent) = when.extent(now_ms, &mut faults);
     let plan = CommercePlan {
         seed: args.seed,
@@ -86,6 +99,27 @@ fn to_folder(
     })?;
     feed.complete()?;
     Ok(*feed.sums())
+}
+
+fn to_kafka(
+    args: &GenerateCommerceArgs,
+    kafka: &KafkaSettings,
+    plan: CommercePlan,
+    extent: Extent,
+    stop: &Stop,
+) -> anyhow::Result<CommerceSums> {
+    let start_ms = plan.start_ms;
+    let mut topic = ShopTopic::new(kafka, &args.topics, plan)?;
+    topic.notes().iter().chain(&retention_note(start_ms, now_ms())).for_each(|note| out::note(note));
+    paced(args.live, start_ms, extent, stop, |until_ms| {
+        topic.write_until(until_ms, extent.most)?;
+        if args.live {
+            topic.flush()?;
+        }
+        Ok(topic.next_ms() < extent.until_ms && topic.sums().records < extent.most)
+    })?;
+    topic.flush()?;
+    Ok(*topic.sums())
 }
 
 fn to_stdout(
@@ -164,7 +198,7 @@ mod tests {
     #[test]
     fn all_faults_are_named_together() {
         let flags = "--start never --duration 10 --events-per-second 0 --invalid 0.7 --duplicate 0.7";
-        let faults = plan(&args(flags), 0).expect_err("faults");
+        let faults = plan(&args(flags), false, 0).expect_err("faults");
         assert_eq!(faults.len(), 4, "{faults:?}");
     }
 
@@ -178,7 +212,7 @@ mod tests {
             path("raw"),
             path("sums.json")
         );
-        assert_eq!(generate(&args(&flags), &Stop::default()).expect("written"), Exit::Done);
+        assert_eq!(generate(&args(&flags), None, &Stop::default()).expect("written"), Exit::Done);
         assert_eq!(fs::read_dir(path("raw")).expect("a folder").count(), 2);
         let text = fs::read_to_string(path("sums.json")).expect("it is there");
         let sums: serde_json::Value = serde_json::from_str(&text).expect("JSON");
