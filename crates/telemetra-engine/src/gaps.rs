@@ -85,7 +85,7 @@ fn halt_message(source: &impl Source, id: PartitionId, offsets: &Range<Offset>) 
     let place = source.inputs().get(id.input as usize).map_or("", |input| input.place.as_str());
     format!(
         "{place}, partition {}: offsets {}..{}{} ({} records) were not read and are no longer there; restore them, \
-         or go on without them by --on-gap=record, which lists them in the ledger",
+         or go on without them, listed in the ledger: once by `offsets skip-gap`, always by --on-gap=record",
         id.partition,
         offsets.start,
         offsets.end,

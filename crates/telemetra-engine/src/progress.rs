@@ -12,7 +12,7 @@ use telemetra_core::{
 };
 
 use crate::{
-    ids::{Offset, PartitionId},
+    ids::{Offset, PARTITIONS_PER_GENERATION, PartitionId},
     limits::{FOLDER_IDLE_MS_MAX, SPANS_KEPT},
     sink::{Position, Totals},
     source::LogMark,
@@ -63,8 +63,8 @@ impl Partition {
     }
 
     /// Whether the store must know where it begins before anything is read of it.
-    pub fn must_begin(&self) -> bool {
-        !self.is_stored && self.next > 0
+    pub fn must_begin(&self, id: PartitionId) -> bool {
+        !self.is_stored && (self.next > 0 || id.partition >= PARTITIONS_PER_GENERATION)
     }
 }
 

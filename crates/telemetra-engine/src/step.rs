@@ -214,7 +214,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         let gaps = pass_gaps(&mut after, plan, &self.source, self.rules.skip_gaps)?;
         let holder = advance(before, &mut after, &folds.counted, plan, &self.rules);
         self.report.see_holder(holder, &after);
-        let begins = after.partitions.values().any(Partition::must_begin);
+        let begins = after.partitions.iter().any(|(&id, partition)| partition.must_begin(id));
         if folds.ranges.is_empty() && gaps.is_empty() && after.watermark == before.watermark && !begins {
             // Heads and idle clocks go on; they are committed with the next batch.
             self.known = after;
@@ -265,7 +265,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
     /// Checks the law of counts and gives everything to the sink as one commit.
     fn commit(&mut self, merged: Merged<L>, emitted: Emitted<L::Rows>) -> Result<(), JobError> {
         let Merged { kind, mut after, folds, overlay, gaps, planned_at_ms, .. } = merged;
-        let window_misses = folds.tally.window_misses as i64 + emitted.closed_early_misses;
+        let window_misses = folds.tally.window_misses as i64 + emitted.left_out;
         after.batch_id += 1;
         after.close_panes(self.rules.window);
         after.open = emitted.open;
@@ -318,6 +318,21 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         }
         self.pending = Some(pending);
         Ok(())
+    }
+
+    /// Records beginnings and passes gaps, and reads nothing: one trigger.
+    ///
+    /// # Errors
+    /// As [`Job::step`].
+    pub fn step_without_reading(&mut self, now_ms: i64) -> Result<Stepped, JobError> {
+        let mut plan = self.plan(now_ms)?;
+        plan.splits.clear();
+        self.settled()?;
+        let Some(merged) = self.merge(&plan, Vec::new())? else { return Ok(Stepped::Nothing) };
+        let (merged, emitted) = self.emit(merged)?;
+        self.commit(merged, emitted)?;
+        self.settled()?;
+        Ok(Stepped::Batch { records: 0 })
     }
 
     /// Closes every open window: the input is taken as complete.

@@ -84,6 +84,8 @@ fn main() -> anyhow::Result<()> {
             watermark_ms: Some(now_ms() - 12_000),
             holder: Some(Holder { name: "viewer/0".into(), reason: "its largest event time".into() }),
             open_windows: 56,
+            open_panes_max: 11,
+            replay_records_max: 40_000,
             final_windows: 4_310,
         }),
         rss_bytes: Some(31 << 20),

@@ -3,10 +3,14 @@
 use std::{env, ffi::OsString, process::ExitCode};
 
 use clap::{Parser, error::ErrorKind};
+use telemetra_connectors::kafka::StartAt;
 
 use crate::{
-    cli::{CheckPipeline, Cli, Command, GeneratePipeline, QuarantineAction, RunPipeline},
-    commands::{audit, check, demo, generate, migrate, quarantine, run, status},
+    cli::{
+        CheckPipeline, Cli, Command, GeneratePipeline, OffsetsAction, OffsetsPipeline, QuarantineAction,
+        ResetTo, RunPipeline,
+    },
+    commands::{audit, check, demo, generate, migrate, offsets, quarantine, run, status},
     exit::Exit,
     http, logging, out,
     settings::{Faults, Layers, Purpose, Settings},
@@ -82,12 +86,21 @@ fn settings(cli: &Cli, environment: Vec<(String, Option<String>)>) -> Result<Set
             Some(CheckPipeline::Commerce(args)) => (&args.settings.0, Purpose::Commerce, &[]),
         },
         Command::Generate { pipeline: GeneratePipeline::Chat(args) } => {
-            (&args.settings.0, Purpose::Plain, &[])
+            (&args.settings.0, Purpose::GenerateChat, &[])
         }
         Command::Generate { pipeline: GeneratePipeline::Commerce(args) } => {
-            (&args.settings.0, Purpose::Plain, &[])
+            (&args.settings.0, Purpose::GenerateCommerce, &[])
         }
         Command::Migrate(args) => (&args.settings.0, Purpose::Store, &[]),
+        Command::Offsets {
+            action:
+                OffsetsAction::Show { pipeline, .. }
+                | OffsetsAction::Reset { pipeline, .. }
+                | OffsetsAction::SkipGap { pipeline },
+        } => match pipeline {
+            OffsetsPipeline::Chat { settings } => (&settings.0, Purpose::Chat, &[]),
+            OffsetsPipeline::Commerce { settings } => (&settings.0, Purpose::Commerce, &[]),
+        },
         Command::Quarantine { action: QuarantineAction::List(args) | QuarantineAction::Replay(args) } => {
             (&args.settings.0, Purpose::Store, &[])
         }
@@ -95,6 +108,23 @@ fn settings(cli: &Cli, environment: Vec<(String, Option<String>)>) -> Result<Set
     };
     let layers = Layers { flags: flags.clone(), config: cli.config.clone(), environment, ignored };
     Settings::load(&layers, purpose)
+}
+
+fn offsets(settings: &Settings, action: OffsetsAction) -> anyhow::Result<Exit> {
+    let of = |pipeline| match pipeline {
+        OffsetsPipeline::Chat { .. } => run::Pipeline::Chat,
+        OffsetsPipeline::Commerce { .. } => run::Pipeline::Commerce,
+    };
+    match action {
+        OffsetsAction::Show { pipeline, json } => offsets::show(settings, of(pipeline), json),
+        OffsetsAction::Reset { pipeline, to: ResetTo::Earliest } => {
+            offsets::reset(settings, of(pipeline), StartAt::Earliest)
+        }
+        OffsetsAction::Reset { pipeline, to: ResetTo::Latest } => {
+            offsets::reset(settings, of(pipeline), StartAt::Latest)
+        }
+        OffsetsAction::SkipGap { pipeline } => offsets::skip_gap(settings, of(pipeline)),
+    }
 }
 
 fn dispatch(command: Command, settings: Settings) -> anyhow::Result<Exit> {
@@ -109,6 +139,7 @@ fn dispatch(command: Command, settings: Settings) -> anyhow::Result<Exit> {
                 drain: args.drain,
                 json: args.json,
                 accept_changed_meaning: args.accept_changed_meaning,
+                ..run::RunOptions::default()
             };
             let listener = settings.http.map(http::bind).transpose()?.map(Into::into);
             run::run(&settings, &options, listener, &signals::listen()?, &screen, || {})
@@ -124,10 +155,10 @@ fn dispatch(command: Command, settings: Settings) -> anyhow::Result<Exit> {
             run::run(&settings, &options, listener, &signals::listen()?, &screen, || {})
         }
         Command::Generate { pipeline: GeneratePipeline::Chat(args) } => {
-            generate::generate(&args, &signals::listen()?)
+            generate::generate(&args, settings.kafka.as_ref(), &signals::listen()?)
         }
         Command::Generate { pipeline: GeneratePipeline::Commerce(args) } => {
-            generate::commerce::generate(&args, &signals::listen()?)
+            generate::commerce::generate(&args, settings.kafka.as_ref(), &signals::listen()?)
         }
         Command::Check(args) => {
             let (pipeline, sample, json) = match args.pipeline {
@@ -138,6 +169,7 @@ fn dispatch(command: Command, settings: Settings) -> anyhow::Result<Exit> {
             check::check(&settings, pipeline, sample, json)
         }
         Command::Migrate(args) => migrate::migrate(&settings, &args),
+        Command::Offsets { action } => offsets(&settings, action),
         Command::Quarantine { action: QuarantineAction::List(args) } => quarantine::list(&settings, &args),
         Command::Quarantine { action: QuarantineAction::Replay(args) } => {
             quarantine::replay(&settings, &args)

@@ -100,6 +100,10 @@ pub struct ChatNumbers {
     pub holder: Option<Holder>,
     /// Windows not yet final.
     pub open_windows: u64,
+    /// Most panes open at once since the start, counted by time alone.
+    pub open_panes_max: u64,
+    /// Most records since the start that a restart would have read again.
+    pub replay_records_max: u64,
     /// Windows that became final.
     pub final_windows: u64,
 }

@@ -290,6 +290,8 @@ mod tests {
                 watermark_ms: Some(1_700_000_000_000),
                 holder: Some(Holder { name: "viewer/0".into(), reason: "no event\nyet".into() }),
                 open_windows: 6,
+                open_panes_max: 11,
+                replay_records_max: 40,
                 final_windows: 1_234,
                 late: 1,
                 dead_letters: 2,

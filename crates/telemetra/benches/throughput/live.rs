@@ -161,6 +161,9 @@ impl Work for Watched {
         }
         Ok(stepped)
     }
+    fn step_without_reading(&mut self, now_ms: i64) -> Result<Stepped, JobError> {
+        self.inner.step_without_reading(now_ms)
+    }
     fn settle(&mut self) -> Result<bool, JobError> {
         self.inner.settle()
     }

@@ -40,6 +40,9 @@ impl Work for AfterCommit {
         let handed_over = matches!(done, Ok(Stepped::Batch { .. }));
         self.see(handed_over, done)
     }
+    fn step_without_reading(&mut self, now_ms: i64) -> Result<Stepped, JobError> {
+        self.work.step_without_reading(now_ms)
+    }
     fn settle(&mut self) -> Result<bool, JobError> {
         let done = self.work.settle();
         self.see(false, done)

@@ -163,6 +163,8 @@ fn chat_numbers(report: &Report, inputs: &[&str]) -> ChatNumbers {
             .as_ref()
             .map(|holder| Holder { name: name(inputs, holder.id), reason: holder.reason.to_owned() }),
         open_windows: report.open_windows as u64,
+        open_panes_max: report.open_panes_max as u64,
+        replay_records_max: report.replay_records_max,
         final_windows: report.final_rows,
     }
 }

@@ -9,6 +9,7 @@ pub mod generate;
 pub mod meter;
 mod metrics_log;
 pub mod migrate;
+pub mod offsets;
 pub mod once;
 pub mod quarantine;
 pub mod run;

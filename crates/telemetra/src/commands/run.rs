@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use telemetra_connectors::kafka::StartAt;
+
 use super::{
     meter::{InputNow, Meter},
     once::OnceReport,
@@ -62,7 +64,7 @@ impl Pipeline {
 }
 
 /// What a run is told beside its settings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunOptions {
     /// Which pipeline.
     pub pipeline: Pipeline,
@@ -74,6 +76,24 @@ pub struct RunOptions {
     pub json: bool,
     /// Go on with another meaning.
     pub accept_changed_meaning: bool,
+    /// Mend what keeps a job from going on in its topics, and read nothing.
+    pub repair: Option<Repair>,
+}
+
+/// A way on for a job that halts in its topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// Go on from here with topics that were made anew, or that lost records.
+    Reset(StartAt),
+    /// Record what the brokers no longer hold.
+    SkipGap,
+}
+
+impl RunOptions {
+    /// Whether offsets that the source no longer holds are recorded and passed.
+    pub fn skips_gaps(&self, settings: &Settings) -> bool {
+        settings.flow.skip_gaps || self.repair == Some(Repair::SkipGap)
+    }
 }
 
 /// A job that was taken over.
@@ -153,7 +173,8 @@ pub fn run(
 /// Takes the job over and drives it to its end.
 fn follow(settings: &Settings, options: &RunOptions, stop: &Stop, latest: &Latest) -> Ending {
     let start = || wiring::start(settings, options);
-    let mut started = match take_over(start, options.once, settings.flow.retry_delay, stop, latest) {
+    let wait = settings.kafka.as_ref().map_or(Duration::ZERO, |kafka| kafka.wait);
+    let mut started = match take_over(start, options.once, wait, settings.flow.retry_delay, stop, latest) {
         Ok(started) => {
             tracing::info!(job = settings.job_or(options.pipeline.name()), "the job is taken over");
             if options.pipeline == Pipeline::Commerce && started.work.report().has_new_meaning {
@@ -212,6 +233,7 @@ fn demand_folders(settings: &Settings, pipeline: Pipeline) -> anyhow::Result<()>
     let Inputs { chat_dir, viewer_dir, .. } = &settings.inputs;
     let named = match pipeline {
         Pipeline::Chat => vec![("--chat-dir", chat_dir.as_ref()), ("--viewer-dir", viewer_dir.as_ref())],
+        _ if settings.kafka.is_some() => Vec::new(),
         Pipeline::Commerce => vec![("--input-dir", Some(&settings.commerce.input_dir))],
     };
     for (flag, path) in named {

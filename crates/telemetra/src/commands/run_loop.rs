@@ -28,6 +28,11 @@ pub trait Work {
     /// # Errors
     /// As the engine's.
     fn step(&mut self, now_ms: i64) -> Result<Stepped, JobError>;
+    /// Records beginnings and passes gaps, and reads nothing.
+    ///
+    /// # Errors
+    /// As the engine's.
+    fn step_without_reading(&mut self, now_ms: i64) -> Result<Stepped, JobError>;
     /// Waits for the commit in flight.
     ///
     /// # Errors
@@ -57,6 +62,9 @@ pub trait Work {
 impl<L: Logic, S: Source, K: Sink<L> + 'static> Work for Job<L, S, K> {
     fn step(&mut self, now_ms: i64) -> Result<Stepped, JobError> {
         Job::step(self, now_ms)
+    }
+    fn step_without_reading(&mut self, now_ms: i64) -> Result<Stepped, JobError> {
+        Job::step_without_reading(self, now_ms)
     }
     fn settle(&mut self) -> Result<bool, JobError> {
         Job::settle(self)

@@ -1,6 +1,7 @@
 //! Looks at store, folders and a sample of each input, with the decoding of a run; leaves all of it as it was.
 
 mod places;
+mod topics;
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +20,7 @@ use telemetra_core::{
     record::Reject,
 };
 use telemetra_engine::{
-    ids::PartitionId,
+    ids::{Offset, PartitionId},
     source::{Chunk, Source, Span},
 };
 
@@ -48,12 +49,19 @@ pub fn check(settings: &Settings, pipeline: Pipeline, sample: u64) -> anyhow::Re
         store(settings, pipeline),
     ];
     let mut report = CheckReport { findings, inputs: Vec::new() };
-    match pipeline {
-        Pipeline::Chat => {
-            let options = super::folder_options(settings, true);
+    match (pipeline, &settings.kafka) {
+        (Pipeline::Chat, Some(kafka)) => {
+            let logic = || settings.chat_logic(limits::STREAM_CHARS_MAX);
+            topics::look(kafka, pipeline, logic, settings.chat.future_skew_ms, sample, &mut report)?;
+        }
+        (Pipeline::Commerce, Some(kafka)) => {
+            topics::look(kafka, pipeline, || settings.commerce_logic(), 0, sample, &mut report)?;
+        }
+        (Pipeline::Chat, None) => {
+            let options = super::folders::chat_options(settings, true);
             let logic = || settings.chat_logic(limits::STREAM_CHARS_MAX);
             look(
-                super::folders(settings),
+                super::folders::chat_inputs(settings),
                 options,
                 logic,
                 settings.chat.future_skew_ms,
@@ -61,10 +69,10 @@ pub fn check(settings: &Settings, pipeline: Pipeline, sample: u64) -> anyhow::Re
                 &mut report,
             )?;
         }
-        Pipeline::Commerce => {
-            let options = super::shop_options(settings, true);
+        (Pipeline::Commerce, None) => {
+            let options = super::folders::shop_options(settings, true);
             let logic = || settings.commerce_logic();
-            look(super::shop_folder(settings), options, logic, 0, sample, &mut report)?;
+            look(super::folders::shop_inputs(settings), options, logic, 0, sample, &mut report)?;
             report.findings.extend(places::check(&settings.commerce));
         }
     }
@@ -91,7 +99,7 @@ fn look<L: Logic>(
         if path.is_dir() {
             let id = PartitionId { input: number, partition: 0 };
             let mut sampled = Sampled::new(logic(), name, now_ms(), future_skew_ms);
-            sampled.read(&mut source, id, sample)?;
+            sampled.read(&mut source, id, 0, sample)?;
             report.inputs.push(sampled.finish());
         }
     }
@@ -195,25 +203,31 @@ impl<L: Logic> Sampled<L> {
         }
     }
 
-    fn read(&mut self, source: &mut FolderSource, id: PartitionId, sample: u64) -> anyhow::Result<()> {
-        for range in source.cut(id, 0, sample, u64::MAX, 1)? {
+    fn read(
+        &mut self,
+        source: &mut dyn Source,
+        id: PartitionId,
+        from: Offset,
+        sample: u64,
+    ) -> anyhow::Result<()> {
+        for range in source.cut(id, from, sample, u64::MAX, 1)? {
             let mut reader = source.open(id, range)?;
             let mut chunk = Chunk::default();
             while reader.next_chunk(&mut chunk)? {
                 for span in &chunk.records {
-                    self.take(id.input, &chunk, span);
+                    self.take(id, &chunk, span);
                 }
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, input: u8, chunk: &Chunk, span: &Span) {
+    fn take(&mut self, id: PartitionId, chunk: &Chunk, span: &Span) {
         let record = chunk.record(span);
         self.report.records += 1;
-        let decoded = self.logic.decode(input, record, &mut self.scratch).map(|event| event.time_ms());
+        let decoded = self.logic.decode(id.input, record, &mut self.scratch).map(|event| event.time_ms());
         match decoded {
-            Ok(Some(time_ms)) if time_ms > self.latest_ms => self.refuse(&Reject::FUTURE, chunk, span),
+            Ok(Some(time_ms)) if time_ms > self.latest_ms => self.refuse(&Reject::FUTURE, id, chunk, span),
             Ok(time_ms) => {
                 self.report.accepted += 1;
                 if let Some(time_ms) = time_ms {
@@ -221,14 +235,17 @@ impl<L: Logic> Sampled<L> {
                     self.report.span_ms = Some((from.min(time_ms), to.max(time_ms)));
                 }
             }
-            Err(reject) => self.refuse(&reject, chunk, span),
+            Err(reject) => self.refuse(&reject, id, chunk, span),
         }
     }
 
-    fn refuse(&mut self, reject: &Reject, chunk: &Chunk, span: &Span) {
+    fn refuse(&mut self, reject: &Reject, id: PartitionId, chunk: &Chunk, span: &Span) {
         let code = reject.0.as_ref();
         let refused = self.refused.entry(code.to_owned()).or_insert_with(|| {
-            let first = format!("{}:{}", chunk.file.as_deref().unwrap_or_default(), span.line);
+            let first = match &chunk.file {
+                Some(file) => format!("{file}:{}", span.line),
+                None => format!("partition {}, offset {}", id.partition, span.offset),
+            };
             RefusedSample { code: code.to_owned(), count: 0, first }
         });
         refused.count += 1;

@@ -2,7 +2,9 @@
 //! settings. Everything above takes what it returns.
 
 mod check;
+mod folders;
 mod page;
+mod topics;
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -11,22 +13,18 @@ use std::{
 
 use telemetra_connectors::{
     StoreReader,
-    folder::{self, CsvRules, FolderInput, FolderOptions, FolderSource, Format, Reporter},
     postgres::{self, PostgresSink},
     sqlite::{self, SCHEMA_VERSION, SqliteSink},
 };
-use telemetra_core::{
-    chat::{Chat, event},
-    commerce, limits,
-    logic::Logic,
-};
+use telemetra_core::{limits, logic::Logic};
 use telemetra_engine::{
     audit::Report,
     committer::CommitMode,
     error::JobError,
     ids::AttemptId,
-    limits::{BATCH_RECORDS_MAX, Rules},
+    limits::Rules,
     sink::{Sink, SinkError},
+    source::Source,
     status::JobStatus,
     step::{Attempts, Job},
 };
@@ -37,18 +35,15 @@ use crate::{
     commands::{
         after_commit::AfterCommit,
         meter::InputNow,
+        offsets::OffsetRow,
         run::{Pipeline, RunOptions, Started},
         run_loop::{Ahead, Work, now_ms},
         status::JobNow,
     },
     http::data::PageData,
     quarantine::exporter::{Exporter, Opened},
-    settings::{Arrival, FolderOrder, Inputs, Place, Settings},
-    snapshot::{Files, Unmoved},
+    settings::{Place, Settings},
 };
-
-/// Records indexed ahead beyond two batches.
-const AHEAD_MARGIN_RECORDS: u64 = 10_000;
 
 /// Takes the job over and brings it to where its last commit left it; called again after `Retry` and `Busy`.
 ///
@@ -62,34 +57,58 @@ pub fn start(settings: &Settings, options: &RunOptions) -> Result<Started, JobEr
 }
 
 fn start_chat(settings: &Settings, options: &RunOptions) -> Result<Started, JobError> {
-    let source = FolderSource::new(folders(settings), folder_options(settings, options.once));
-    let reporter = source.reporter();
-    let work = match &settings.store.place {
+    if let Some(kafka) = &settings.kafka {
+        let source = topics::source(settings, kafka, options);
+        let told = topics::told(source.reporter());
+        return Ok(told.started(chat_job(settings, options, source)?));
+    }
+    let source = folders::chat_source(settings, options.once);
+    let told = folders::told(source.reporter());
+    Ok(told.started(chat_job(settings, options, source)?))
+}
+
+fn chat_job<S: Source + 'static>(
+    settings: &Settings,
+    options: &RunOptions,
+    source: S,
+) -> Result<Box<dyn Work>, JobError> {
+    let (now_ms, job, window) = (now_ms(), settings.job_or("chat"), settings.chat.window);
+    let rules = Rules {
+        skip_gaps: options.skips_gaps(settings),
+        ..settings.rules(options.once, options.accept_changed_meaning, now_ms)
+    };
+    match &settings.store.place {
         Place::Sqlite(path) => {
-            let sink = SqliteSink::open(path, &settings.job_or("chat"), settings.chat.window)?;
             // SQLite's columns hold texts of any length.
-            chat(settings, options, source, sink, limits::STREAM_CHARS_MAX)?
+            let logic = settings.chat_logic(limits::STREAM_CHARS_MAX);
+            begin(logic, rules, source, SqliteSink::open(path, &job, window)?, now_ms)
         }
         Place::Postgres(address) => {
-            let sink = PostgresSink::open(address, &settings.job_or("chat"), settings.chat.window)?;
-            let stream_chars_max = sink.stream_chars_max();
-            chat(settings, options, source, sink, stream_chars_max)?
+            let sink = PostgresSink::open(address, &job, window)?;
+            begin(settings.chat_logic(sink.stream_chars_max()), rules, source, sink, now_ms)
         }
-    };
-    Ok(started(work, reporter))
+    }
 }
 
 fn start_commerce(settings: &Settings, options: &RunOptions) -> Result<Started, JobError> {
-    let now_ms = now_ms();
-    let rules = settings.commerce_rules(options.once, now_ms);
-    let commerce = &settings.commerce;
-    let folder_options = FolderOptions {
-        processed: Some(commerce.processed_dir.clone()),
-        ahead_records: ahead_records(rules.records_per_trigger),
-        ..shop_options(settings, options.once)
-    };
-    let source = FolderSource::new(shop_folder(settings), folder_options);
-    let reporter = source.reporter();
+    let rules =
+        Rules { skip_gaps: options.skips_gaps(settings), ..settings.commerce_rules(options.once, now_ms()) };
+    if let Some(kafka) = &settings.kafka {
+        let source = topics::source(settings, kafka, options);
+        let told = topics::told(source.reporter());
+        return Ok(told.started(commerce_job(settings, rules, source)?));
+    }
+    let source = folders::shop_source(settings, options.once, rules.records_per_trigger);
+    let told = folders::told(source.reporter());
+    Ok(told.started(commerce_job(settings, rules, source)?))
+}
+
+fn commerce_job<S: Source + 'static>(
+    settings: &Settings,
+    rules: Rules,
+    source: S,
+) -> Result<Box<dyn Work>, JobError> {
+    let (now_ms, commerce) = (rules.replay_now_ms, &settings.commerce);
     let (logic, job) = (settings.commerce_logic(), settings.job_or("commerce"));
     let work = match &settings.store.place {
         Place::Sqlite(path) => begin(logic, rules, source, SqliteSink::open_commerce(path, &job)?, now_ms)?,
@@ -100,56 +119,27 @@ fn start_commerce(settings: &Settings, options: &RunOptions) -> Result<Started, 
     let opened = settings.clone();
     let exporter = Exporter::start(commerce.error_dir.clone(), job, move || open_quarantine(&opened))
         .map_err(|error| JobError::Retry(format!("starting the thread that exports: {error}")))?;
-    let work = Box::new(AfterCommit::new(work, &commerce.log_dir, exporter));
-    Ok(started(work, reporter))
+    Ok(Box::new(AfterCommit::new(work, &commerce.log_dir, exporter)))
 }
 
-fn chat<K: Sink<Chat> + 'static>(
-    settings: &Settings,
-    options: &RunOptions,
-    source: FolderSource,
-    sink: K,
-    stream_chars_max: usize,
-) -> Result<Box<dyn Work>, JobError> {
-    let now_ms = now_ms();
-    let rules = settings.rules(options.once, options.accept_changed_meaning, now_ms);
-    begin(settings.chat_logic(stream_chars_max), rules, source, sink, now_ms)
+/// What an input tells beside its records.
+struct Told {
+    ahead: Box<dyn FnMut() -> Ahead>,
+    input: Box<dyn FnMut() -> InputNow>,
 }
 
-/// A job taken over, with what its folders have to say.
-fn started(work: Box<dyn Work>, reporter: Reporter) -> Started {
-    let of_all = reporter.clone();
-    let ahead = move || {
-        let report = reporter.report();
-        let others = report.warnings.len().saturating_sub(1);
-        match (report.unsettled.into_iter().next(), report.warnings.into_iter().next()) {
-            (Some(file), _) => Ahead::Unsettled(file),
-            (None, _) if report.files_ahead > 0 => Ahead::Coming,
-            (None, Some(first)) if others == 0 => Ahead::Unreadable(first),
-            (None, Some(first)) => Ahead::Unreadable(format!("{first}, and {others} more")),
-            (None, None) => Ahead::Nothing,
-        }
-    };
-    let input = move || {
-        let report = of_all.report();
-        let files = Files {
-            read: report.files_read,
-            duplicates: report.duplicates_count,
-            empty: report.files_empty,
-            faulty: report.files_faulty,
-            drifted: report.files_drifted,
-        };
-        let unmoved = Unmoved { files: report.unmoved.count, causes: report.unmoved.causes };
-        InputNow { warnings: report.warnings, unmoved, notices: report.notices, files }
-    };
-    Started { work, ahead: Box::new(ahead), input: Box::new(input) }
+impl Told {
+    /// A job taken over that reads this input.
+    fn started(self, work: Box<dyn Work>) -> Started {
+        Started { work, ahead: self.ahead, input: self.input }
+    }
 }
 
 /// Takes a job over.
-fn begin<L: Logic, K: Sink<L> + 'static>(
+fn begin<L: Logic, S: Source + 'static, K: Sink<L> + 'static>(
     logic: L,
     rules: Rules,
-    source: FolderSource,
+    source: S,
     sink: K,
     now_ms: i64,
 ) -> Result<Box<dyn Work>, JobError> {
@@ -157,50 +147,6 @@ fn begin<L: Logic, K: Sink<L> + 'static>(
         Job::start(Arc::new(logic), rules, source, sink, CommitMode::Threaded, now_ms, random_attempts())?;
     Work::set_halted(&mut job, None)?;
     Ok(Box::new(job))
-}
-
-/// The folders by number of the input, which is also what records are decoded as: one that is not named keeps
-/// its number.
-fn folders(settings: &Settings) -> Vec<FolderInput> {
-    const { assert!(event::CHAT == 0 && event::VIEWER == 1) };
-    let Inputs { chat_dir, viewer_dir, .. } = &settings.inputs;
-    let named = [("chat", chat_dir), ("viewer", viewer_dir)];
-    named.map(|(name, path)| FolderInput { name, path: path.clone() }).into()
-}
-
-/// The folder of shop events.
-fn shop_folder(settings: &Settings) -> Vec<FolderInput> {
-    vec![FolderInput { name: "commerce", path: Some(settings.commerce.input_dir.clone()) }]
-}
-
-fn shop_options(settings: &Settings, once: bool) -> FolderOptions {
-    let rules = CsvRules { check_head: commerce::check_head, other_columns: commerce::other_columns };
-    let (format, order) = (Format::Csv(rules), folder::FolderOrder::Name);
-    FolderOptions { format, order, ..folder_options(settings, once) }
-}
-
-fn folder_options(settings: &Settings, once: bool) -> FolderOptions {
-    let inputs = &settings.inputs;
-    FolderOptions {
-        arrival: match inputs.arrival {
-            Arrival::Settle => folder::Arrival::Settle,
-            Arrival::Rename => folder::Arrival::Rename,
-        },
-        order: match inputs.order {
-            FolderOrder::Name => folder::FolderOrder::Name,
-            FolderOrder::EventTime => folder::FolderOrder::EventTime,
-        },
-        once,
-        ahead_records: ahead_records(settings.flow.records_per_trigger),
-        threads: settings.flow.workers,
-        ..FolderOptions::default()
-    }
-}
-
-/// One batch is in flight while the next one is planned: neither may see the end of what is indexed.
-fn ahead_records(records_per_trigger: Option<u64>) -> u64 {
-    let batch_records = records_per_trigger.unwrap_or(BATCH_RECORDS_MAX);
-    batch_records.saturating_mul(2).saturating_add(AHEAD_MARGIN_RECORDS)
 }
 
 /// Ids that no other process will make: the standard library's hasher is seeded by the system.
@@ -273,6 +219,23 @@ pub fn status(settings: &Settings) -> anyhow::Result<Vec<JobNow>> {
     let now =
         |status: JobStatus| Ok(JobNow { is_running: reader.is_running(&status.job).map_err(told)?, status });
     jobs.into_iter().map(now).collect()
+}
+
+/// Where a pipeline's job stands in its topics, and why the brokers could not be asked, if so.
+///
+/// # Errors
+/// When the store cannot be read, or no broker is named.
+pub fn offsets(settings: &Settings, pipeline: Pipeline) -> anyhow::Result<(Vec<OffsetRow>, Option<String>)> {
+    let Some(kafka) = &settings.kafka else {
+        anyhow::bail!("no broker is named: give --kafka HOST:PORT or KAFKA_BOOTSTRAP_SERVERS")
+    };
+    let is_there = !matches!(&settings.store.place, Place::Sqlite(path) if !path.exists());
+    let jobs = match is_there {
+        true => open_reader(settings)?.jobs(Some(&settings.job_or(pipeline.name()))).map_err(told)?,
+        false => Vec::new(),
+    };
+    let positions = jobs.first().map_or(&[][..], |job| &job.positions);
+    Ok(topics::offsets(kafka, pipeline, positions))
 }
 
 /// The law, checked over all jobs, or the one that settings name.

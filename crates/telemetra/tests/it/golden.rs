@@ -3,6 +3,7 @@
 //! Floating-point columns agree to 1e-9, keys and integers exactly. After each run the audit must balance.
 
 mod commerce;
+mod kafka;
 
 use std::path::Path;
 
@@ -152,7 +153,7 @@ impl Filled {
     }
 }
 
-fn summary(filled: &Filled) -> Vec<Vec<String>> {
+pub(crate) fn summary(filled: &Filled) -> Vec<Vec<String>> {
     let (start, end) = (filled.instant("window_start"), filled.instant("window_end"));
     let emotes = match filled {
         Filled::Sqlite(_) => "top_emotes",
@@ -189,6 +190,11 @@ fn moments(filled: &Filled) -> Vec<Vec<String>> {
 
 fn dead_letters(filled: &Filled) -> Vec<Vec<String>> {
     filled.rows("SELECT input, file, line, code FROM dead_letters ORDER BY input, \"offset\"")
+}
+
+/// Refused records of topics: input, topic, partition, offset, code.
+fn dead_letters_by_offset(filled: &Filled) -> Vec<Vec<String>> {
+    filled.rows("SELECT input, topic, \"partition\", \"offset\", code FROM dead_letters")
 }
 
 fn sqlite_rows(db: &rusqlite::Connection, sql: &str) -> Vec<Vec<String>> {

@@ -20,3 +20,4 @@ mod sim;
 mod stores;
 mod support;
 mod tidy;
+mod topics;

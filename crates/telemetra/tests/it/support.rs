@@ -137,6 +137,14 @@ impl Instance {
     }
 }
 
+impl Drop for Instance {
+    /// A test that fails leaves no run behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// Three hundred events in a folder `chat`.
 pub(crate) fn telemetra_with_events() -> Telemetra {
     let telemetra = Telemetra::new();

@@ -44,6 +44,9 @@ impl Work for Fake {
         self.report.batches = next(&mut self.batches, self.report.batches);
         next(&mut self.steps, Ok(Stepped::Nothing))
     }
+    fn step_without_reading(&mut self, now_ms: i64) -> Result<Stepped, JobError> {
+        self.step(now_ms)
+    }
     fn settle(&mut self) -> Result<bool, JobError> {
         next(&mut self.settles, Ok(true))
     }

@@ -76,13 +76,13 @@ fn check(fixture_name: &str) {
             let shop = run(store, fixture_name, batch);
             let told = |what: &str| format!("{store:?}, {fixture_name} {what} in batches of {batch:?}");
             let wanted = |what: &str| expected(&folder.join(format!("expected.{what}.csv")));
-            compare_exactly(&told("accepted"), accepted(&shop), with_instants(wanted("accepted")));
+            compare_exactly(&told("accepted"), accepted(&shop.filled), with_instants(wanted("accepted")));
             compare(&told("rejected"), &rejected(&shop), &wanted("rejected"));
             let (empty, files): (Vec<_>, Vec<_>) =
                 wanted("ledger").into_iter().partition(|row| row[1..].iter().all(|sum| sum == "0"));
             compare(&told("ledger"), &ledger(&shop), &files);
             assert_eq!(shop.files_empty, empty.len() as u64, "{}", told("files without a record"));
-            compare_exactly(&told("v_event_summary"), summary(&shop), wanted("v_event_summary"));
+            compare_exactly(&told("v_event_summary"), summary(&shop.filled), wanted("v_event_summary"));
         }
     }
 }
@@ -98,20 +98,20 @@ fn commerce_dirty_matches_in_any_batches() {
 }
 
 /// Rows by event_id, the price as a decimal, the timestamp in microseconds.
-fn accepted(shop: &Shop) -> Vec<Vec<String>> {
-    let (price, timestamp) = match shop.filled {
+pub(super) fn accepted(filled: &Filled) -> Vec<Vec<String>> {
+    let (price, timestamp) = match filled {
         Filled::Sqlite(_) => ("printf('%d.%02d', price / 100, price % 100)", "event_timestamp"),
         Filled::Postgres(_) => {
             ("price", "to_char(event_timestamp AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
         }
     };
-    with_instants(shop.filled.rows(&format!(
+    with_instants(filled.rows(&format!(
         "SELECT event_id, user_id, product_id, product_name, category, {price}, event_type, {timestamp} \
          FROM user_events WHERE batch_id IS NOT NULL"
     )))
 }
 
-fn with_instants(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+pub(super) fn with_instants(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
     for row in &mut rows {
         let at: Timestamp = row[7].parse().unwrap_or_else(|error| panic!("{row:?}: {error}"));
         row[7] = at.as_microsecond().to_string();
@@ -123,8 +123,8 @@ fn rejected(shop: &Shop) -> Vec<Vec<String>> {
     shop.filled.rows("SELECT file, line, codes FROM rejected_events ORDER BY \"offset\"")
 }
 
-fn summary(shop: &Shop) -> Vec<Vec<String>> {
-    shop.filled.rows(
+pub(super) fn summary(filled: &Filled) -> Vec<Vec<String>> {
+    filled.rows(
         "SELECT event_type, total_events, unique_users, CAST(avg_price AS text), CAST(total_value AS text) \
          FROM v_event_summary",
     )
@@ -149,7 +149,7 @@ fn ledger(shop: &Shop) -> Vec<Vec<String>> {
 }
 
 /// Compares as text, in the order of the first column.
-fn compare_exactly(context: &str, mut found: Vec<Vec<String>>, mut expected: Vec<Vec<String>>) {
+pub(super) fn compare_exactly(context: &str, mut found: Vec<Vec<String>>, mut expected: Vec<Vec<String>>) {
     found.sort();
     expected.sort();
     for (found, expected) in found.iter().zip(&expected) {

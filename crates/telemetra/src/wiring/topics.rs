@@ -1,0 +1,132 @@
+//! Topics as the input of a pipeline, and what they have to say beside their records.
+
+use std::collections::BTreeMap;
+
+use telemetra_connectors::kafka::{Cluster, Fault, KafkaInput, KafkaOptions, KafkaSource, Reporter, Which};
+use telemetra_core::chat::event;
+use telemetra_engine::{
+    ids::{Offset, PARTITIONS_PER_GENERATION},
+    status::PositionStatus,
+};
+
+use super::Told;
+use crate::{
+    commands::{
+        meter::InputNow,
+        offsets::OffsetRow,
+        run::{Pipeline, Repair, RunOptions},
+        run_loop::Ahead,
+    },
+    settings::{KafkaSettings, Settings, TopicName},
+};
+
+/// The topics of a pipeline as a source.
+pub(super) fn source(settings: &Settings, kafka: &KafkaSettings, run: &RunOptions) -> KafkaSource {
+    let job = settings.job_or(run.pipeline.name());
+    let reset = match &run.repair {
+        Some(Repair::Reset(to)) => Some(to.clone()),
+        Some(Repair::SkipGap) | None => None,
+    };
+    let options = KafkaOptions {
+        start_at: kafka.start_at.clone(),
+        pipeline: run.pipeline.name(),
+        once: run.once,
+        reset,
+        group: Some(format!("telemetra-{job}")),
+    };
+    KafkaSource::new(cluster(kafka), inputs(kafka, run.pipeline), options)
+}
+
+/// The cluster that settings name.
+pub(super) fn cluster(kafka: &KafkaSettings) -> Cluster {
+    Cluster::new(kafka.bootstrap.clone(), kafka.security.clone())
+}
+
+/// The topics by number of the input, which is also what records are decoded as.
+pub(super) fn inputs(kafka: &KafkaSettings, pipeline: Pipeline) -> Vec<KafkaInput> {
+    const { assert!(event::CHAT == 0 && event::VIEWER == 1) };
+    let input = |name, topic: &Option<TopicName>| KafkaInput {
+        name,
+        topic: topic.as_ref().map(|topic| topic.name.clone()),
+        is_named: topic.as_ref().is_some_and(|topic| topic.is_named),
+    };
+    match pipeline {
+        Pipeline::Chat => vec![input("chat", &kafka.chat_topic), input("viewer", &kafka.viewer_topic)],
+        Pipeline::Commerce => vec![input("commerce", &kafka.commerce_topic)],
+    }
+}
+
+/// What topics have to say.
+pub(super) fn told(reporter: Reporter) -> Told {
+    let of_all = reporter.clone();
+    let ahead = move || match reporter.report().missing.into_iter().next() {
+        Some(missing) => Ahead::Unreadable(missing),
+        None => Ahead::Nothing,
+    };
+    let input = move || {
+        let report = of_all.report();
+        let warnings = report.missing.into_iter().chain(report.warnings).collect();
+        InputNow { warnings, ..InputNow::default() }
+    };
+    Told { ahead: Box::new(ahead), input: Box::new(input) }
+}
+
+/// Where a job stands in its topics, and why the brokers could not be asked, if so.
+pub(super) fn offsets(
+    kafka: &KafkaSettings,
+    pipeline: Pipeline,
+    positions: &[PositionStatus],
+) -> (Vec<OffsetRow>, Option<String>) {
+    let topics: Vec<String> = inputs(kafka, pipeline).into_iter().filter_map(|input| input.topic).collect();
+    let (now, away) = match of_brokers(&cluster(kafka), &topics) {
+        Ok(now) => (now, None),
+        Err(fault) => (BTreeMap::new(), Some(fault.to_string())),
+    };
+    let mut rows: BTreeMap<(String, u32, u32), OffsetRow> = BTreeMap::new();
+    let mut newest: BTreeMap<&str, u32> = BTreeMap::new();
+    for position in positions {
+        let Some(topic) = &position.topic else { continue };
+        let (generation, partition) =
+            (position.partition / PARTITIONS_PER_GENERATION, position.partition % PARTITIONS_PER_GENERATION);
+        let newest = newest.entry(topic).or_default();
+        *newest = generation.max(*newest);
+        let row = OffsetRow {
+            topic: topic.clone(),
+            partition,
+            generation,
+            replay: Some(position.replay),
+            next: Some(position.next),
+            earliest: None,
+            end: None,
+        };
+        rows.insert((topic.clone(), generation, partition), row);
+    }
+    for ((topic, partition), (earliest, end)) in now {
+        let generation = newest.get(&*topic).copied().unwrap_or(0);
+        let row = rows.entry((topic.clone(), generation, partition)).or_insert_with(|| OffsetRow {
+            topic,
+            partition,
+            generation,
+            replay: None,
+            next: None,
+            earliest: None,
+            end: None,
+        });
+        (row.earliest, row.end) = (earliest, end);
+    }
+    (rows.into_values().collect(), away)
+}
+
+type FirstAndEnd = (Option<Offset>, Option<Offset>);
+
+fn of_brokers(cluster: &Cluster, names: &[String]) -> Result<BTreeMap<(String, u32), FirstAndEnd>, Fault> {
+    let mut now = BTreeMap::new();
+    for topic in cluster.topics(names)?.into_iter().flatten() {
+        let firsts = cluster.offsets(&topic, Which::Earliest)?;
+        let ends = cluster.offsets(&topic, Which::LastStable)?;
+        for (number, ends) in (0..).zip(firsts.into_iter().zip(ends)) {
+            now.insert((topic.name.clone(), number), ends);
+        }
+    }
+    Ok(now)
+}
