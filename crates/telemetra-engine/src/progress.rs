@@ -112,6 +112,13 @@ impl Progress {
         self.partitions.values().filter_map(|partition| partition.clock.largest_ms).max()
     }
 
+    /// Before which event time windows may lack events that were left out at the start, as far as is known now: a
+    /// partition that was begun behind some and has brought none yet may have left out any up to the clock of then.
+    pub fn start_ms_for_now(&self, future_skew_ms: i64) -> Option<i64> {
+        let awaited = self.partitions.values().filter_map(|partition| partition.begun_ms).max();
+        self.start_ms.max(awaited.map(|begun_ms| begun_ms.saturating_add(future_skew_ms)))
+    }
+
     /// Records that a restart would read again.
     pub fn replay_records(&self) -> u64 {
         self.partitions.values().map(|partition| partition.next - partition.replay).sum()

@@ -4,6 +4,7 @@
 //! What a run comes to is held against the same events from folders.
 
 mod guards;
+mod readme;
 mod records;
 mod time;
 
@@ -129,6 +130,18 @@ impl<'k> Topics<'k> {
     /// Waits until the store says so.
     pub(crate) fn await_number(&self, sql: &str, expected: i64) {
         eventually(&format!("{sql}: {expected}"), || (self.number(sql) == expected).then_some(()));
+    }
+
+    /// Goes on with events of a partition, a second apart from `from` on, until the watermark has come so far too: nobody
+    /// else holds it any more.
+    pub(crate) fn talk_until_watermark(&self, partition: u32, from: i64, stream: &str) {
+        let mut second = from;
+        let has_come = format!("SELECT max(watermark_ms) >= {} FROM telemetra_batch", T0 + from * 1_000);
+        eventually(&has_come, || {
+            self.send(partition, &[chat(second, stream, "u")]);
+            second += 1;
+            (self.number(&has_come) == 1).then_some(())
+        });
     }
 
     /// Events counted so far.
