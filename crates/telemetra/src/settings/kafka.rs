@@ -82,6 +82,7 @@ impl Judge {
             self.in_vain(purpose);
             return None;
         }
+        let is_read = matches!(purpose, Purpose::Chat | Purpose::Commerce);
         let faults_before = self.faults.len();
         let bootstrap = self.get("kafka", read::bootstrap).unwrap_or_default();
         let mut kafka = KafkaSettings {
@@ -89,14 +90,17 @@ impl Judge {
             chat_topic: None,
             viewer_topic: None,
             commerce_topic: None,
-            start_at: self.start_at(),
+            // Where a run begins is nothing to whoever writes.
+            start_at: if is_read { self.start_at() } else { StartAt::default() },
             wait: self.get("wait", |text| parse::duration(text, WAIT_MS)).unwrap_or_default(),
             bootstrap,
         };
         match purpose {
             Purpose::Commerce | Purpose::GenerateCommerce => {
                 kafka.commerce_topic = self.topic("topic", COMMERCE_TOPIC);
-                if kafka.commerce_topic.is_none() {
+                if kafka.commerce_topic.is_none()
+                    && self.values.get("topic").is_some_and(|it| it.text.trim() == "none")
+                {
                     self.fault("topic", "leaves nothing to read", "name a topic");
                 }
             }

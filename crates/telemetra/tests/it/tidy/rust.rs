@@ -80,8 +80,11 @@ pub(super) fn banned(code: &str, bans: &[Ban]) -> Vec<String> {
 /// The floor beneath the stores, and the stores that stand on it: what they read alike.
 const LEDGER: &str = "ledger";
 const STORES: [&str; 2] = ["postgres", "sqlite"];
+/// Beneath all that have servers to talk to.
+const BENEATH_ALL: [&str; 2] = ["secret", "tls"];
 
-/// Connectors that a file of connector `own` names, by line. Stores may name the floor beneath them.
+/// Connectors that a file of connector `own` names, by line. Stores may name the floor beneath them, all what is
+/// beneath all.
 pub(super) fn names_sibling(
     own: &str,
     siblings: &[&str],
@@ -89,7 +92,9 @@ pub(super) fn names_sibling(
 ) -> impl Iterator<Item = String> + use<> {
     let code = shipped(text);
     let mut faults = Vec::new();
-    let may_name = |sibling: &str| sibling == own || (sibling == LEDGER && STORES.contains(&own));
+    let may_name = |sibling: &str| {
+        sibling == own || BENEATH_ALL.contains(&sibling) || (sibling == LEDGER && STORES.contains(&own))
+    };
     for sibling in siblings.iter().filter(|sibling| own != "lib" && !may_name(sibling)) {
         let path = format!("crate::{sibling}");
         let inline =
@@ -307,7 +312,7 @@ mod tests {
     #[test]
     fn connectors_are_siblings() {
         let check = |own: &str, code: &str, expected: usize| {
-            let siblings = ["folder", "ledger", "postgres", "sqlite"];
+            let siblings = ["folder", "ledger", "postgres", "secret", "sqlite", "tls"];
             assert_eq!(names_sibling(own, &siblings, code).count(), expected, "{own}: {code}");
         };
         check("folder", "use crate::sqlite::Store;", 1);
@@ -319,6 +324,8 @@ mod tests {
         check("postgres", "use crate::{ledger::Row, sqlite::Store};", 1);
         check("ledger", "use crate::postgres::Address;", 1);
         check("folder", "use crate::ledger::Row;", 1);
+        check("folder", "use crate::{secret::Secret, tls};", 0);
+        check("tls", "use crate::postgres::Address;", 1);
     }
 
     #[test]
