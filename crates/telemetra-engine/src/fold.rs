@@ -61,6 +61,8 @@ pub enum Ended {
     Horizon,
     /// Refused and late records filled their buffer.
     Refused,
+    /// Its records are longer than the source thought when it was cut.
+    Bytes,
 }
 
 /// What a split saw of one segment.
@@ -124,6 +126,10 @@ pub fn fold_split<L: Logic>(
                 Ok(event) => fold.take(&chunk, span, &event)?,
                 Err(reject) => fold.refuse(&chunk, span, &reject)?,
             }
+            fold.bytes += u64::from(span.end - span.start);
+            if fold.bytes >= split.bytes_max {
+                fold.out.ended = Some(Ended::Bytes);
+            }
             if fold.out.ended.is_some() {
                 return Ok(fold.finish(span.offset + 1));
             }
@@ -142,6 +148,8 @@ struct SplitFold<'a, L: Logic> {
     /// Next of the refused offsets to skip in replay.
     refused: usize,
     refused_bytes: usize,
+    /// Of the records so far.
+    bytes: u64,
     segment: u32,
     seen: SegmentSeen,
     /// The pane touched last.
@@ -161,6 +169,7 @@ impl<'a, L: Logic> SplitFold<'a, L> {
             panes_per_window: rules.window.panes_per_window(),
             refused: 0,
             refused_bytes: 0,
+            bytes: 0,
             segment: u32::MAX,
             seen: SegmentSeen { from: split.from, span_ms: None, peeked: 0, peeked_late: 0 },
             pane: i64::MIN,

@@ -71,7 +71,7 @@ pub fn plan(
         let bytes = rules.batch_bytes_max / shares.len() as u64;
         let from = progress.partitions[&id].next;
         for range in source.cut(id, from, records, bytes, pieces)? {
-            splits.push(split(progress, &id, range, planned_at_ms, horizon_ms));
+            splits.push(split(progress, &id, range, (planned_at_ms, horizon_ms), bytes));
         }
     }
     Ok(Plan { planned_at_ms, horizon_ms, splits, records_max, views })
@@ -87,8 +87,8 @@ fn split(
     progress: &Progress,
     id: &PartitionId,
     range: std::ops::Range<Offset>,
-    planned_at_ms: i64,
-    horizon_ms: Option<i64>,
+    (planned_at_ms, horizon_ms): (i64, Option<i64>),
+    bytes_max: u64,
 ) -> Split {
     let partition = &progress.partitions[id];
     let is_first = range.start == partition.next;
@@ -98,6 +98,7 @@ fn split(
         to: range.end,
         planned_at_ms,
         watermark: progress.watermark,
+        bytes_max,
         horizon_ms,
         clock: partition.clock,
         recent: if is_first { partition.recent.clone() } else { Recent::default() },

@@ -174,6 +174,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
                 to: range.end,
                 planned_at_ms: self.rules.replay_now_ms,
                 watermark: self.known.watermark,
+                bytes_max: u64::MAX,
                 horizon_ms: None,
                 clock: self.known.partitions[&id].clock,
                 recent: Recent::default(),

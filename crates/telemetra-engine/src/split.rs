@@ -23,6 +23,8 @@ pub struct Split {
     pub planned_at_ms: i64,
     /// Committed by the batch before; lateness is judged by it.
     pub watermark: Watermark,
+    /// Bytes of records after which it ends early, whatever the source thought they would be.
+    pub bytes_max: u64,
     /// Event time beyond which the partition's position ends the split early.
     pub horizon_ms: Option<i64>,
     /// The partition's clock as the batch began.

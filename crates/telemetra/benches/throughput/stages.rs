@@ -165,6 +165,7 @@ fn fold(chat: &Chat, source: &FolderSource, range: Range<Offset>) -> anyhow::Res
         to: range.end,
         planned_at_ms: PLANNED_AT_MS,
         watermark: Watermark::NONE,
+        bytes_max: u64::MAX,
         horizon_ms: None,
         clock: PartitionClock::default(),
         recent: Recent::default(),

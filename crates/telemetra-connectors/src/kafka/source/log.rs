@@ -60,6 +60,15 @@ pub(super) struct Part {
     stalled: Option<Stall>,
 }
 
+/// What a run to the end of the input takes for the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Freeze {
+    /// All that is there now.
+    AtEnd,
+    /// Nothing of partitions that were not there at first.
+    AtBegin,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Stall {
     at: Offset,
@@ -229,14 +238,17 @@ impl Log {
         Ok(())
     }
 
-    /// Asks for the last stable offsets: that far can be read. `freezes` them for good.
-    pub(super) fn see_ends(&mut self, cluster: &Cluster, freezes: bool) -> Result<(), SourceError> {
+    /// Asks for the last stable offsets: that far can be read. With `freezes` the partitions end where they end at their
+    /// first look for good, and those found later hold nothing.
+    pub(super) fn see_ends(&mut self, cluster: &Cluster, freezes: Option<Freeze>) -> Result<(), SourceError> {
         let Some(topic) = &self.now else { return Ok(()) };
         let ends = cluster.offsets(topic, Which::LastStable)?;
         for (number, (part, end)) in self.parts.iter_mut().zip(ends).enumerate() {
             part.end = end.unwrap_or(part.low);
-            if freezes {
-                part.frozen = Some(part.end);
+            match freezes {
+                None => {}
+                Some(Freeze::AtEnd) => part.frozen = Some(part.end),
+                Some(Freeze::AtBegin) => part.frozen = part.frozen.or(Some(0)),
             }
             // Leaders agreed that nothing is lost: one that was just chosen may not know yet how far all have come.
             if let Some(committed) = part.committed

@@ -31,7 +31,10 @@ use telemetra_engine::{
     source::{Chunk, Input, PartitionView, RangeReader, Resume, Segment, Source, SourceError},
 };
 
-use self::{lag::Lag, log::Log};
+use self::{
+    lag::Lag,
+    log::{Freeze, Log},
+};
 use super::{cluster::Cluster, reader::Reader, start_at::StartAt};
 
 pub use self::report::{Report, Reporter};
@@ -78,6 +81,8 @@ pub struct KafkaSource {
     options: KafkaOptions,
     /// The first poll has chosen where the partitions begin that were there.
     has_begun: bool,
+    /// The first poll has seen how far they go.
+    is_frozen: bool,
     looked_at_ms: Option<i64>,
     seen: Seen,
     report: Arc<Mutex<Report>>,
@@ -109,6 +114,7 @@ impl KafkaSource {
             logs: inputs.into_iter().map(Log::of).collect(),
             options,
             has_begun: false,
+            is_frozen: false,
             looked_at_ms: None,
             seen: Seen::default(),
             report: Arc::default(),
@@ -142,9 +148,10 @@ impl KafkaSource {
             self.looked_at_ms = None;
             self.look(now_ms)?;
         }
-        let is_first = !self.has_begun;
+        let (is_first, is_frozen) = (!self.has_begun, self.is_frozen);
         for log in self.logs.iter_mut().flatten() {
-            log.see_ends(&self.cluster, self.options.once && is_first)?;
+            let freezes = if is_frozen { Freeze::AtBegin } else { Freeze::AtEnd };
+            log.see_ends(&self.cluster, self.options.once.then_some(freezes))?;
             let start_at = match (is_first, &self.options.reset) {
                 (true, _) => &self.options.start_at,
                 (false, Some(reset)) if log.is_anew => reset,
@@ -154,6 +161,7 @@ impl KafkaSource {
         }
         // Later topics and partitions begin at their first record, however the others began.
         self.has_begun = true;
+        self.is_frozen = true;
         let numbered = (0_u8..).zip(&self.logs);
         let views = numbered.filter_map(|(input, log)| Some(log.as_ref()?.views(input))).flatten().collect();
         Ok(views)

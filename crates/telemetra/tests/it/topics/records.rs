@@ -145,3 +145,31 @@ fn a_single_event_is_written_at_once() {
     assert_eq!(instance.wait().code(), Some(0));
     topics.audit();
 }
+
+/// Shop events that are good, and half a megabyte long by a field that nobody reads.
+const WIDE: &str = r#"
+import json, sys
+from confluent_kafka import Producer
+producer = Producer({"bootstrap.servers": sys.argv[1], "linger.ms": 0, "queue.buffering.max.kbytes": 65536})
+for n in range(400):
+    event = dict(event_id=f"e{n}", user_id="u", product_id="p", product_name="n", category="c", price="1.50",
+                 event_type="view", timestamp="2025-01-01 00:00:00", more="x" * 500000)
+    producer.produce(sys.argv[2], json.dumps(event).encode(), partition=0)
+    producer.flush()
+"#;
+
+#[test]
+fn a_batch_is_bounded_by_bytes_however_long_its_records_are() {
+    let kafka = Kafka::shared();
+    let topics = Topics::new(kafka, 1);
+    kafka.python(WIDE, &[&topics.chat]);
+    let run = ["run", "commerce", "--once", "--json", "--kafka", &kafka.bootstrap(), "--topic", &topics.chat];
+    let finished = topics.telemetra.run(&run);
+    finished.expect_code(0);
+    let report: serde_json::Value = serde_json::from_str(&finished.stdout()).expect("a report");
+    assert_eq!(report["accepted"], 400);
+    let peak = report["peak_rss_bytes"].as_u64().expect("Linux tells");
+    // Two batches of 16 MiB each, by two workers, and what a fetch holds; all of it would be 200 MB.
+    assert!(peak < 130 << 20, "{peak} bytes");
+    topics.audit();
+}
