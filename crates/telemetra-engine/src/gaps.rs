@@ -40,7 +40,7 @@ pub fn pass_gaps(
             gaps.push(Gap {
                 partition: view.id,
                 offsets,
-                cause: "no longer held by the source".into(),
+                cause: cause(view, gap, "no longer held by the source"),
                 in_replay: false,
             });
         }
@@ -62,7 +62,8 @@ pub fn replay_gaps(progress: &Progress, views: &[PartitionView]) -> Vec<Gap> {
         for gap in &view.gaps {
             let offsets = gap.start.max(replayed.start)..gap.end.min(replayed.end);
             if offsets.start < offsets.end {
-                gaps.push(Gap { partition: view.id, offsets, cause: CAUSE.into(), in_replay: true });
+                let cause = cause(view, gap, CAUSE);
+                gaps.push(Gap { partition: view.id, offsets, cause, in_replay: true });
             }
         }
         if view.end < replayed.end && view.gaps.iter().all(|gap| gap.end <= view.end) {
@@ -77,6 +78,11 @@ pub fn replay_gaps(progress: &Progress, views: &[PartitionView]) -> Vec<Gap> {
         in_replay: true,
     }));
     gaps
+}
+
+/// Why a gap is one.
+fn cause(view: &PartitionView, gap: &Range<Offset>, lost: &str) -> String {
+    if view.unwanted.as_ref() == Some(gap) { "left out by command".into() } else { lost.to_owned() }
 }
 
 const CAUSE: &str = "no longer held by the source when it was to be replayed";

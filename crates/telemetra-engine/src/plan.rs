@@ -51,7 +51,7 @@ pub fn plan(
 ) -> Result<Plan, JobError> {
     let views: BTreeMap<_, _> = views.into_iter().map(|view| (view.id, view)).collect();
     for view in views.values() {
-        let partition = progress.partitions.entry(view.id).or_insert_with(|| begun(view, planned_at_ms));
+        let partition = progress.partitions.entry(view.id).or_insert_with(|| begun(view));
         partition.mark = view.mark;
         partition.is_folder = view.is_folder;
         partition.is_file_of_folder = view.is_file_of_folder;
@@ -78,8 +78,8 @@ pub fn plan(
 }
 
 /// A partition of which nothing was read yet.
-fn begun(view: &PartitionView, now_ms: i64) -> Partition {
-    let begun_ms = view.skips.then_some(now_ms);
+fn begun(view: &PartitionView) -> Partition {
+    let begun_ms = view.left_out_ms;
     Partition { next: view.begin, replay: view.begin, begun_ms, ..Partition::default() }
 }
 

@@ -168,7 +168,8 @@ pub struct Position {
     pub head_since_ms: Option<i64>,
     /// The log that these offsets count in.
     pub mark: LogMark,
-    /// When it was begun behind records left out by wish, until its first event is read; milliseconds.
+    /// It was begun behind records left out by wish, none written later than this, milliseconds; until its first event
+    /// is read.
     pub begun_ms: Option<i64>,
 }
 

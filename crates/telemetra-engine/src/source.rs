@@ -37,14 +37,17 @@ pub struct PartitionView {
     pub id: PartitionId,
     /// Where a job begins that does not know the partition yet; the same in each view until it was committed.
     pub begin: Offset,
-    /// Whether records before `begin` are there and are left out by wish: windows that hold them are incomplete.
-    pub skips: bool,
+    /// Records before `begin` are there and are left out by wish, and none of them was written later than this,
+    /// milliseconds: windows that hold them are incomplete. `None` if none is left out.
+    pub left_out_ms: Option<i64>,
     /// The log that these offsets count in.
     pub mark: LogMark,
     /// First offset not yet available; everything below it can be read now, gaps excepted.
     pub end: Offset,
     /// Offset ranges below `end` that the source no longer holds, ascending.
     pub gaps: Vec<Range<Offset>>,
+    /// One of the gaps that is there, and left out because somebody said so.
+    pub unwanted: Option<Range<Offset>>,
     /// Whether it is a folder: without an event it still holds the watermark until it is idle, and its idle
     /// time-out follows from the event-time spans of its files.
     pub is_folder: bool,
@@ -59,10 +62,11 @@ impl PartitionView {
         Self {
             id,
             begin: 0,
-            skips: false,
+            left_out_ms: None,
             mark: LogMark::default(),
             end: 0,
             gaps: Vec::new(),
+            unwanted: None,
             is_folder: false,
             is_file_of_folder: false,
         }

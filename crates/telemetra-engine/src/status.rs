@@ -66,6 +66,8 @@ pub struct PositionStatus {
     pub topic: Option<String>,
     /// Number of the partition.
     pub partition: u32,
+    /// The log that its offsets count in; see [`crate::source::LogMark::id`].
+    pub log_id: Option<u128>,
     /// First offset ever read.
     pub first: Offset,
     /// First offset that a restart reads again.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use telemetra_connectors::kafka::Skip;
+
 use crate::settings::flags::{ChatFlags, ChatOutFlags, CommerceFlags, DemoFlags, ShopOutFlags, StoreFlags};
 
 /// Live-stream chat events in, exact tables out.
@@ -84,7 +86,24 @@ pub enum OffsetsAction {
         /// Of which pipeline.
         #[command(subcommand)]
         pipeline: OffsetsPipeline,
+        /// Leave out these, which are there: those of a batch that cannot be read
+        #[arg(long, value_name = "TOPIC:PARTITION=FROM..TO", value_parser = skip, global = true)]
+        offsets: Option<Skip>,
     },
+}
+
+/// `TOPIC:PARTITION=FROM..TO`.
+fn skip(text: &str) -> Result<Skip, String> {
+    let read = || {
+        let (place, offsets) = text.split_once('=')?;
+        let (topic, partition) = place.rsplit_once(':')?;
+        let (from, to) = offsets.split_once("..")?;
+        let offsets = from.parse().ok()?..to.parse().ok()?;
+        let skip = Skip { topic: topic.to_owned(), partition: partition.parse().ok()?, offsets };
+        (!skip.topic.is_empty() && !skip.offsets.is_empty()).then_some(skip)
+    };
+    read()
+        .ok_or_else(|| "write TOPIC:PARTITION=FROM..TO, TO being the first offset that is read again".into())
 }
 
 /// Pipelines that read topics.

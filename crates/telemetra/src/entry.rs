@@ -96,7 +96,7 @@ fn settings(cli: &Cli, environment: Vec<(String, Option<String>)>) -> Result<Set
             action:
                 OffsetsAction::Show { pipeline, .. }
                 | OffsetsAction::Reset { pipeline, .. }
-                | OffsetsAction::SkipGap { pipeline },
+                | OffsetsAction::SkipGap { pipeline, .. },
         } => match pipeline {
             OffsetsPipeline::Chat { settings } => (&settings.0, Purpose::Chat, &[]),
             OffsetsPipeline::Commerce { settings } => (&settings.0, Purpose::Commerce, &[]),
@@ -123,7 +123,7 @@ fn offsets(settings: &Settings, action: OffsetsAction) -> anyhow::Result<Exit> {
         OffsetsAction::Reset { pipeline, to: ResetTo::Latest } => {
             offsets::reset(settings, of(pipeline), StartAt::Latest)
         }
-        OffsetsAction::SkipGap { pipeline } => offsets::skip_gap(settings, of(pipeline)),
+        OffsetsAction::SkipGap { pipeline, offsets } => offsets::skip_gap(settings, of(pipeline), offsets),
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use kafka_protocol::{
@@ -121,15 +121,28 @@ impl Cluster {
     /// # Errors
     /// `Away` when no broker answers, `Refused` when this user may not know the topic.
     pub fn topics(&self, names: &[String]) -> Result<Vec<Option<Topic>>, Fault> {
-        let topic = |name: &String| {
-            MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_string(name.clone()))))
-        };
-        let request = MetadataRequest::default()
-            .with_topics(Some(names.iter().map(topic).collect()))
-            .with_allow_auto_topic_creation(false);
+        let request = metadata_of(names);
         let (place, response) = self.ask_any(|connection| connection.call(&request, METADATA))?;
         self.take_brokers(&response)?;
         names.iter().map(|name| of_response(&response, name, &place)).collect()
+    }
+
+    /// Asks every broker that answers what a topic is: those that lag behind the others say something else.
+    ///
+    /// # Errors
+    /// As [`Self::topics`], when none answers.
+    pub fn opinions(&self, name: &str) -> Result<Vec<Option<Topic>>, Fault> {
+        let names = [name.to_owned()];
+        let mut opinions = vec![self.topics(&names)?.pop().flatten()];
+        let brokers: Vec<Address> = self.known().brokers.values().cloned().collect();
+        for address in brokers {
+            let asked =
+                self.with_address(&address, |connection| connection.call(&metadata_of(&names), METADATA));
+            if let Ok(response) = asked {
+                opinions.push(of_response(&response, name, &address.to_string())?);
+            }
+        }
+        Ok(opinions)
     }
 
     /// Asks for an offset of every partition of a topic; `None` where no record is that young.
@@ -199,6 +212,11 @@ impl Cluster {
         Ok(Lease { address, connection })
     }
 
+    /// Waits before brokers are asked again.
+    pub(super) fn pause(&self, pause: Duration) {
+        std::thread::sleep(pause);
+    }
+
     /// Takes a connection back that has answered all it was asked; any other is to be dropped.
     pub(super) fn give_back(&self, lease: Lease) {
         let mut known = self.known();
@@ -252,21 +270,25 @@ impl Cluster {
         mut work: impl FnMut(&mut Connection) -> Result<T, Fault>,
     ) -> Result<(String, T), Fault> {
         let candidates = {
-            let mut known = self.known();
-            known.turn = known.turn.wrapping_add(1);
-            let mut bootstrap = self.bootstrap.clone();
-            let turn = known.turn % bootstrap.len().max(1);
-            bootstrap.rotate_left(turn);
-            let mut all: Vec<Address> = known.brokers.values().cloned().collect();
-            all.extend(bootstrap);
-            all
+            let known = self.known();
+            let turned = |mut addresses: Vec<Address>| {
+                let turn = known.turn % addresses.len().max(1);
+                addresses.rotate_left(turn);
+                addresses
+            };
+            [turned(known.brokers.values().cloned().collect()), turned(self.bootstrap.clone())].concat()
         };
         let mut last = None;
         for address in candidates {
             match self.with_address(&address, &mut work) {
                 Ok(done) => return Ok((address.to_string(), done)),
                 Err(fault @ Fault::Halt(_)) => return Err(fault),
-                Err(fault) => last = Some(fault),
+                Err(fault) => {
+                    // The next question begins with another one.
+                    let mut known = self.known();
+                    known.turn = known.turn.wrapping_add(1);
+                    last = Some(fault);
+                }
             }
         }
         Err(last.unwrap_or_else(|| Fault::Halt("no Kafka broker is named".into())))
@@ -331,6 +353,15 @@ impl Cluster {
         // Nothing that can panic happens under the lock.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn metadata_of(names: &[String]) -> MetadataRequest {
+    let topic = |name: &String| {
+        MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_string(name.clone()))))
+    };
+    MetadataRequest::default()
+        .with_topics(Some(names.iter().map(topic).collect()))
+        .with_allow_auto_topic_creation(false)
 }
 
 fn of_response(response: &MetadataResponse, name: &str, place: &str) -> Result<Option<Topic>, Fault> {

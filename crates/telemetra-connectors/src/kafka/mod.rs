@@ -52,6 +52,6 @@ pub use self::{
     produce::{Codec, Producer},
     reader::Reader,
     security::{Login, Mechanism, Security, Tls},
-    source::{KafkaInput, KafkaOptions, KafkaSource, Report, Reporter},
+    source::{KafkaInput, KafkaOptions, KafkaSource, Report, Reporter, Skip},
     start_at::{Start, StartAt, StartOffset},
 };

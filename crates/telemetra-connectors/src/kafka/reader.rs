@@ -134,7 +134,7 @@ impl<'c> Reader<'c> {
                 Ok((fetched, answer)) => {
                     let needs = fetched.needs_bytes();
                     self.buffer = fetched.into_buffer();
-                    if let Some(bytes) = needs {
+                    if let Some(bytes) = needs.filter(|&bytes| bytes as u64 > needed) {
                         needed = bytes as u64;
                         continue;
                     }
@@ -262,9 +262,17 @@ impl<'c> Reader<'c> {
         Ok(())
     }
 
-    fn halt(&self, fault: &RecordsFault) -> SourceError {
-        let place = format!("topic {}, partition {}", self.topic.name, self.partition);
-        SourceError::Halt(format!("{place}: {fault}; {}", fault.way_on()))
+    fn halt(&self, fault: &RecordsFault, batch: Option<&Range<Offset>>) -> SourceError {
+        let (topic, partition) = (&self.topic.name, self.partition);
+        let command = match batch {
+            Some(Range { start, end }) => format!("--offsets {topic}:{partition}={start}..{end}"),
+            None => format!("--offsets {topic}:{partition}=FROM..TO, the offsets of this batch"),
+        };
+        SourceError::Halt(format!(
+            "topic {topic}, partition {partition}: {fault}; {}, or go on without it by `telemetra offsets skip-gap` with \
+             {command}",
+            fault.way_on()
+        ))
     }
 }
 
@@ -275,7 +283,8 @@ impl RangeReader for Reader<'_> {
                 Some(fetched) => fetched,
                 None => self.fetch()?,
             };
-            let has_records = fetched.next_chunk(&self.range, chunk).map_err(|fault| self.halt(&fault))?;
+            let has_records = fetched.next_chunk(&(self.at..self.range.end), chunk);
+            let has_records = has_records.map_err(|fault| self.halt(&fault, fetched.reading()))?;
             if has_records {
                 self.fetched = Some(fetched);
                 return Ok(true);

@@ -6,7 +6,7 @@ use telemetra_engine::{
     status::{BatchStatus, JobStatus, PositionStatus, RecordTotals},
 };
 
-use super::{Arg, Pipeline, Row, Snapshot, reader::page, windows};
+use super::{Arg, Pipeline, Row, Snapshot, reader::page, text, windows};
 
 /// Where every job stands, or the one asked for if it exists; by name.
 pub(super) fn jobs(db: &mut dyn Snapshot, job: Option<&str>) -> Result<Vec<JobStatus>, SinkError> {
@@ -92,13 +92,15 @@ pub(super) fn owns_rows(db: &mut dyn Snapshot, job: &str, pipeline: Pipeline) ->
 /// The partitions of a job, by input and number.
 pub(super) fn positions(db: &mut dyn Snapshot, job: &str) -> Result<Vec<PositionStatus>, SinkError> {
     let sql = "SELECT input, topic, \"partition\", first_offset, replay_offset, next_offset, largest_ms,
-                   pending_ms, pending_age, head_since_ms
+                   pending_ms, pending_age, head_since_ms, log_id
                FROM telemetra.position WHERE job = $1";
     let mut positions = db.list(sql, &[Arg::Text(job)], |row| {
         Ok(PositionStatus {
             input: row.text(0)?,
             topic: row.text_or_null(1)?,
             partition: row.uint32(2, "partition")?,
+            // What cannot be read halts a run, not who only looks.
+            log_id: row.text_or_null(10)?.as_deref().and_then(text::parse_log_id),
             first: row.uint(3, "first_offset")?,
             replay: row.uint(4, "replay_offset")?,
             next: row.uint(5, "next_offset")?,

@@ -3,15 +3,16 @@
 //! Both ways on take the job over, write one batch that reads nothing, and leave: what was counted stays counted, and
 //! the ledger says what was passed.
 
-use telemetra_connectors::kafka::StartAt;
+use telemetra_connectors::kafka::{Skip, StartAt};
 use telemetra_engine::{
     error::JobError,
     ids::{Offset, PARTITIONS_PER_GENERATION, shown_partition},
+    step::Stepped,
 };
 
 use super::{
     run::{Pipeline, Repair, RunOptions},
-    run_loop::now_ms,
+    run_loop::{Work, now_ms},
 };
 use crate::{
     exit::Exit,
@@ -93,12 +94,13 @@ pub fn reset(settings: &Settings, pipeline: Pipeline, to: StartAt) -> anyhow::Re
     repair(settings, pipeline, Repair::Reset(to))
 }
 
-/// `offsets skip-gap`: records offsets that the brokers no longer hold, and goes on behind them.
+/// `offsets skip-gap`: records offsets that the brokers no longer hold, or those of a batch that cannot be read, and goes
+/// on behind them. What lies before such a batch is read first.
 ///
 /// # Errors
 /// As [`reset`].
-pub fn skip_gap(settings: &Settings, pipeline: Pipeline) -> anyhow::Result<Exit> {
-    repair(settings, pipeline, Repair::SkipGap)
+pub fn skip_gap(settings: &Settings, pipeline: Pipeline, offsets: Option<Skip>) -> anyhow::Result<Exit> {
+    repair(settings, pipeline, Repair::SkipGap(offsets))
 }
 
 fn repair(settings: &Settings, pipeline: Pipeline, repair: Repair) -> anyhow::Result<Exit> {
@@ -121,9 +123,17 @@ fn repair(settings: &Settings, pipeline: Pipeline, repair: Repair) -> anyhow::Re
             Ok(Exit::Fenced)
         }
         Err(JobError::Retry(cause) | JobError::Busy(cause)) => {
-            anyhow::bail!("nothing was changed: {}", whole(&cause))
+            anyhow::bail!("it could not be done now, and can be tried again: {}", whole(&cause))
         }
     }
+}
+
+/// Reads until nothing can be read, or a batch has passed a gap.
+fn read_on(work: &mut dyn Work) -> Result<(), JobError> {
+    let is_over = |stepped| matches!(stepped, Stepped::Nothing | Stepped::Batch { records: 0 });
+    while !is_over(work.step(now_ms())?) {}
+    work.settle()?;
+    Ok(())
 }
 
 /// What was passed or begun anew, a line each.
@@ -131,7 +141,12 @@ fn repaired(settings: &Settings, options: &RunOptions) -> Result<Vec<String>, Jo
     let mut started = wiring::start(settings, options)?;
     let names = started.work.input_names();
     let before = started.work.report().partitions.clone();
-    started.work.step_without_reading(now_ms())?;
+    let is_reading = matches!(options.repair, Some(Repair::SkipGap(Some(_))));
+    if is_reading {
+        read_on(&mut *started.work)?;
+    } else {
+        started.work.step_without_reading(now_ms())?;
+    }
     let report = started.work.report();
     let mut lines = Vec::new();
     if !report.closed_early.is_empty() {
@@ -141,6 +156,12 @@ fn repaired(settings: &Settings, options: &RunOptions) -> Result<Vec<String>, Jo
         let name = names.get(usize::from(id.input)).copied().unwrap_or("input");
         let number = id.partition % PARTITIONS_PER_GENERATION;
         match before.get(id) {
+            Some(before) if before.next < now.next && is_reading => {
+                lines.push(format!(
+                    "{name}, partition {number}: offsets {}..{} are read or left out",
+                    before.next, now.next
+                ));
+            }
             Some(before) if before.next < now.next => {
                 lines.push(format!(
                     "{name}, partition {number}: offsets {}..{} are passed",

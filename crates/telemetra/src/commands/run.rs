@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use telemetra_connectors::kafka::StartAt;
+use telemetra_connectors::kafka::{Skip, StartAt};
 
 use super::{
     meter::{InputNow, Meter},
@@ -85,14 +85,14 @@ pub struct RunOptions {
 pub enum Repair {
     /// Go on from here with topics that were made anew, or that lost records.
     Reset(StartAt),
-    /// Record what the brokers no longer hold.
-    SkipGap,
+    /// Record what the brokers no longer hold, or these offsets, and go on behind them.
+    SkipGap(Option<Skip>),
 }
 
 impl RunOptions {
     /// Whether offsets that the source no longer holds are recorded and passed.
     pub fn skips_gaps(&self, settings: &Settings) -> bool {
-        settings.flow.skip_gaps || self.repair == Some(Repair::SkipGap)
+        settings.flow.skip_gaps || matches!(self.repair, Some(Repair::SkipGap(_)))
     }
 }
 

@@ -222,6 +222,7 @@ mod tests {
 
     fn job(watermark_ms: Option<i64>, largest_ms: [Option<i64>; 2]) -> JobStatus {
         let position = |(input, largest_ms): (&str, Option<i64>)| PositionStatus {
+            log_id: None,
             input: input.into(),
             topic: None,
             partition: 0,

@@ -23,15 +23,17 @@ use crate::{
 /// The topics of a pipeline as a source.
 pub(super) fn source(settings: &Settings, kafka: &KafkaSettings, run: &RunOptions) -> KafkaSource {
     let job = settings.job_or(run.pipeline.name());
-    let reset = match &run.repair {
-        Some(Repair::Reset(to)) => Some(to.clone()),
-        Some(Repair::SkipGap) | None => None,
+    let (reset, skip) = match &run.repair {
+        Some(Repair::Reset(to)) => (Some(to.clone()), None),
+        Some(Repair::SkipGap(skip)) => (None, skip.clone()),
+        None => (None, None),
     };
     let options = KafkaOptions {
         start_at: kafka.start_at.clone(),
         pipeline: run.pipeline.name(),
         once: run.once,
         reset,
+        skip,
         group: Some(format!("telemetra-{job}")),
     };
     KafkaSource::new(cluster(kafka), inputs(kafka, run.pipeline), options)
@@ -83,13 +85,13 @@ pub(super) fn offsets(
         Err(fault) => (BTreeMap::new(), Some(fault.to_string())),
     };
     let mut rows: BTreeMap<(String, u32, u32), OffsetRow> = BTreeMap::new();
-    let mut newest: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut newest: BTreeMap<&str, (u32, Option<u128>)> = BTreeMap::new();
     for position in positions {
         let Some(topic) = &position.topic else { continue };
         let (generation, partition) =
             (position.partition / PARTITIONS_PER_GENERATION, position.partition % PARTITIONS_PER_GENERATION);
         let newest = newest.entry(topic).or_default();
-        *newest = generation.max(*newest);
+        *newest = (*newest).max((generation, position.log_id));
         let row = OffsetRow {
             topic: topic.clone(),
             partition,
@@ -101,8 +103,10 @@ pub(super) fn offsets(
         };
         rows.insert((topic.clone(), generation, partition), row);
     }
-    for ((topic, partition), (earliest, end)) in now {
-        let generation = newest.get(&*topic).copied().unwrap_or(0);
+    for ((topic, partition), (id, earliest, end)) in now {
+        let (known, read) = newest.get(&*topic).copied().unwrap_or_default();
+        // One that was made anew is not the one that was read.
+        let generation = known + u32::from(read.is_some_and(|read| read != id));
         let row = rows.entry((topic.clone(), generation, partition)).or_insert_with(|| OffsetRow {
             topic,
             partition,
@@ -117,15 +121,16 @@ pub(super) fn offsets(
     (rows.into_values().collect(), away)
 }
 
-type FirstAndEnd = (Option<Offset>, Option<Offset>);
+/// The topic's id, the first offset, the end.
+type Held = (u128, Option<Offset>, Option<Offset>);
 
-fn of_brokers(cluster: &Cluster, names: &[String]) -> Result<BTreeMap<(String, u32), FirstAndEnd>, Fault> {
+fn of_brokers(cluster: &Cluster, names: &[String]) -> Result<BTreeMap<(String, u32), Held>, Fault> {
     let mut now = BTreeMap::new();
     for topic in cluster.topics(names)?.into_iter().flatten() {
         let firsts = cluster.offsets(&topic, Which::Earliest)?;
         let ends = cluster.offsets(&topic, Which::LastStable)?;
-        for (number, ends) in (0..).zip(firsts.into_iter().zip(ends)) {
-            now.insert((topic.name.clone(), number), ends);
+        for (number, (first, end)) in (0..).zip(firsts.into_iter().zip(ends)) {
+            now.insert((topic.name.clone(), number), (topic.id.as_u128(), first, end));
         }
     }
     Ok(now)

@@ -50,19 +50,14 @@ pub enum RecordsFault {
 }
 
 impl RecordsFault {
-    /// What somebody can do, as half of a sentence.
+    /// What somebody can do beside leaving it out, as half of a sentence.
     pub fn way_on(&self) -> &'static str {
         match self {
             Self::Checksum { .. } | Self::Malformed { .. } => {
-                "let another replica lead the partition, whose copy may be whole; if none is, go on behind this \
-                 batch with `telemetra offsets reset`"
+                "let another replica lead the partition, whose copy may be whole"
             }
-            Self::TooLarge { .. } => {
-                "write its records again in smaller batches and go on behind it with `telemetra offsets reset`"
-            }
-            Self::Magic { .. } | Self::Compression { .. } => {
-                "copy the topic with a client of today, or go on behind this batch with `telemetra offsets reset`"
-            }
+            Self::TooLarge { .. } => "write its records again in smaller batches",
+            Self::Magic { .. } | Self::Compression { .. } => "copy the topic with a client of today",
         }
     }
 }

@@ -92,6 +92,8 @@ pub struct Fetched {
     next: Option<Offset>,
     /// Found behind records that were handed over first.
     fault: Option<RecordsFault>,
+    /// See [`Self::reading`].
+    reading: Option<Range<Offset>>,
 }
 
 impl Fetched {
@@ -136,6 +138,7 @@ impl Fetched {
             floor: 0,
             next: None,
             fault: None,
+            reading: None,
             bytes,
         }
     }
@@ -196,6 +199,11 @@ impl Fetched {
         self.next
     }
 
+    /// The offsets that the batch read last says it has, also if it cannot be read; `None` if it does not even say that.
+    pub fn reading(&self) -> Option<&Range<Offset>> {
+        self.reading.as_ref()
+    }
+
     /// Whether a whole batch is left to be read.
     pub fn has_batch(&self) -> bool {
         self.at < self.end
@@ -236,7 +244,9 @@ impl Fetched {
     /// Reads one batch, of which `chunk` gets the records that are in `range`.
     fn batch(&mut self, range: &Range<Offset>, chunk: &mut Chunk) -> Result<Walked, RecordsFault> {
         let batch = &self.bytes[self.at..self.end];
+        self.reading = None;
         let header = Header::of(batch)?;
+        self.reading = Some(header.offsets.clone());
         if header.offsets.start >= range.end {
             self.next = Some(range.end);
             self.at = self.end;

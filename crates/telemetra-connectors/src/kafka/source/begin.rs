@@ -11,7 +11,12 @@ use crate::kafka::{
 
 impl Log {
     /// Chooses it for those that have none yet; the same for good.
-    pub(super) fn begin(&mut self, cluster: &Cluster, start_at: &StartAt) -> Result<(), SourceError> {
+    pub(super) fn begin(
+        &mut self,
+        cluster: &Cluster,
+        start_at: &StartAt,
+        now_ms: i64,
+    ) -> Result<(), SourceError> {
         let is_unknown = |part: &super::log::Part| part.committed.is_none() && part.begin.is_none();
         let Some(topic) = self.now.as_ref().filter(|_| self.parts.iter().any(is_unknown)) else {
             return Ok(());
@@ -32,7 +37,11 @@ impl Log {
                     found.map_or(part.end, |offset| offset.clamp(part.low, part.end))
                 }
             };
-            part.begin = Some((wanted, wanted > part.low));
+            let left_out_ms = match start_at {
+                StartAt::Instant(ms) => now_ms.min(*ms),
+                _ => now_ms,
+            };
+            part.begin = Some((wanted, (wanted > part.low).then_some(left_out_ms)));
         }
         Ok(())
     }

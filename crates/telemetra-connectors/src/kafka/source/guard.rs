@@ -65,6 +65,26 @@ pub(super) fn lost(
     Ok(lost)
 }
 
+/// The partitions that end before what was read of them.
+pub(super) fn short(log: &Log, ends: &[Option<Offset>]) -> Vec<Lost> {
+    let parts = log.parts.iter().zip(ends).enumerate();
+    let lost = parts.filter_map(|(number, (part, end))| {
+        let (end, next) = ((*end)?, part.committed?);
+        (end < next).then_some(Lost { number, end, next })
+    });
+    lost.collect()
+}
+
+/// The topic has fewer partitions than were read.
+pub(super) fn fewer(log: &Log, partitions: usize) -> String {
+    format!(
+        "topic {} has {partitions} partitions, {} were read: this is not the cluster that was read before; name that one by \
+         --kafka, or start another --job and --store",
+        log.name,
+        log.parts.len()
+    )
+}
+
 /// The topic was deleted and made anew.
 pub(super) fn made_anew(log: &Log, pipeline: &str, former: Uuid, now: Uuid) -> String {
     format!(
@@ -95,7 +115,7 @@ pub(super) fn truncated(log: &Log, pipeline: &str, lost: &[Lost]) -> String {
     });
     let shown: Vec<String> = shown.collect();
     format!(
-        "topic {} lost records when a leader changed (an unclean election): {}. What was counted stays counted. \
+        "topic {} lost records (an unclean election, or a disk that was lost): {}. What was counted stays counted. \
          `telemetra offsets reset {pipeline}` goes on with what is there now from those offsets",
         log.name,
         shown.join("; ")

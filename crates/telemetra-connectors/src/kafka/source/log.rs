@@ -1,6 +1,6 @@
 //! One topic as the job knows it: its partitions, what they hold now, and what of it is committed.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use telemetra_engine::{
     ids::{Offset, PARTITIONS_PER_GENERATION, PartitionId},
@@ -8,15 +8,20 @@ use telemetra_engine::{
 };
 use uuid::Uuid;
 
-use super::{KafkaInput, KafkaOptions, Report, guard};
+use super::{KafkaInput, KafkaOptions, Report, Skip, guard};
 use crate::kafka::{
-    cluster::{Cluster, Topic},
+    cluster::{Cluster, Leader, Topic},
     fault::Fault,
     offsets::Which,
 };
 
-/// A topic that was read is missing for so long before that is a fault: brokers that start know no topics at first.
-const MISSING_MS: i64 = 30_000;
+/// So often all brokers are asked before it is believed that a topic is gone, and that it is another one.
+const ROUNDS_MAX: u32 = 10;
+const ROUNDS_OF_OTHERS: u32 = 3;
+/// Time between two of those questions.
+const ROUND: Duration = Duration::from_secs(1);
+/// How often the policy is looked at: it can be changed under a running job.
+const POLICY_EVERY_MS: i64 = 60_000;
 /// A last stable offset that stands still below the end for so long is told of.
 const STALL_MS: i64 = 60_000;
 
@@ -36,7 +41,10 @@ pub(super) struct Log {
     pub(super) parts: Vec<Part>,
     /// It is another one than the positions are of, since this instance began.
     pub(super) is_anew: bool,
-    missing_since_ms: Option<i64>,
+    /// When its policy was looked at last.
+    policy_at_ms: Option<i64>,
+    /// Offsets of one partition that are left out because somebody said so.
+    unwanted: Option<(usize, Range<Offset>)>,
 }
 
 /// A partition of it.
@@ -44,8 +52,9 @@ pub(super) struct Log {
 pub(super) struct Part {
     /// The next offset that is committed; `None` while the store does not know the partition.
     pub(super) committed: Option<Offset>,
-    /// Where a partition begins that the store does not know, and whether that leaves records out.
-    pub(super) begin: Option<(Offset, bool)>,
+    /// Where a partition begins that the store does not know; and when the youngest of the records was written at the
+    /// latest that this leaves out, milliseconds.
+    pub(super) begin: Option<(Offset, Option<i64>)>,
     /// The leadership under which everything up to `planned` was seen.
     pub(super) epoch: Option<i32>,
     /// Largest end of a range that was planned.
@@ -78,8 +87,11 @@ struct Stall {
 }
 
 impl Log {
-    pub(super) fn of(input: KafkaInput) -> Option<Self> {
+    pub(super) fn of(input: KafkaInput, skip: Option<&Skip>) -> Option<Self> {
+        let skip = skip.filter(|skip| input.topic.as_ref() == Some(&skip.topic));
+        let unwanted = skip.map(|skip| (skip.partition as usize, skip.offsets.clone()));
         Some(Self {
+            unwanted,
             name: input.topic?,
             is_named: input.is_named,
             now: None,
@@ -87,7 +99,7 @@ impl Log {
             id: None,
             parts: Vec::new(),
             is_anew: false,
-            missing_since_ms: None,
+            policy_at_ms: None,
         })
     }
 
@@ -137,11 +149,22 @@ impl Log {
         options: &KafkaOptions,
         now_ms: i64,
     ) -> Result<(), SourceError> {
-        let Some(topic) = topic else { return self.see_none(options, now_ms) };
-        self.missing_since_ms = None;
-        let known = self.id.is_some_and(|id| id == topic.id);
-        if !known {
+        let topic = if self.contradicts(topic.as_ref()) { self.confirmed(cluster)? } else { topic };
+        let Some(topic) = topic else {
+            self.now = None;
+            return if self.parts.is_empty() {
+                Ok(())
+            } else {
+                Err(SourceError::Halt(guard::gone(self, options.pipeline)))
+            };
+        };
+        let is_known = self.id.is_some_and(|id| id == topic.id);
+        let is_due = now_ms.saturating_sub(self.policy_at_ms.unwrap_or(i64::MIN)) >= POLICY_EVERY_MS;
+        if !is_known || is_due {
             guard::demand_uncompacted(cluster, &topic)?;
+            self.policy_at_ms = Some(now_ms);
+        }
+        if !is_known {
             if let Some(former) = self.id {
                 if options.reset.is_none() {
                     return Err(SourceError::Halt(guard::made_anew(
@@ -156,13 +179,7 @@ impl Log {
             self.id = Some(topic.id);
         }
         if topic.partitions.len() < self.parts.len() {
-            return Err(SourceError::Halt(format!(
-                "topic {} has {} partitions, {} were read: this is not the cluster that was read before; name that one \
-                 by --kafka, or start another --job and --store",
-                self.name,
-                topic.partitions.len(),
-                self.parts.len()
-            )));
+            return Err(SourceError::Halt(guard::fewer(self, topic.partitions.len())));
         }
         self.parts.resize(topic.partitions.len(), Part::default());
         self.now = Some(topic);
@@ -176,17 +193,37 @@ impl Log {
         self.parts.clear();
     }
 
-    fn see_none(&mut self, options: &KafkaOptions, now_ms: i64) -> Result<(), SourceError> {
-        self.now = None;
-        if self.parts.is_empty() {
-            return Ok(());
+    /// Whether this is not the topic that was read.
+    fn contradicts(&self, topic: Option<&Topic>) -> bool {
+        match topic {
+            None => !self.parts.is_empty(),
+            Some(topic) => {
+                self.id.is_some_and(|id| id != topic.id) || topic.partitions.len() < self.parts.len()
+            }
         }
-        let since_ms = *self.missing_since_ms.get_or_insert(now_ms);
-        if now_ms.saturating_sub(since_ms) < MISSING_MS && options.reset.is_none() {
-            let what = Fault::away(&format!("topic {}", self.name), "it is not there now");
-            return Err(what.into());
+    }
+
+    /// What the brokers say of the topic after a while in which each of them contradicted the positions. One that lags
+    /// behind the others, or has just started, knows topics as they were.
+    ///
+    /// # Errors
+    /// `Retry` as soon as one of them does not.
+    fn confirmed(&self, cluster: &Cluster) -> Result<Option<Topic>, SourceError> {
+        let mut said = None;
+        for round in 0..ROUNDS_MAX {
+            let opinions = cluster.opinions(&self.name)?;
+            if opinions.iter().any(|opinion| !self.contradicts(opinion.as_ref())) {
+                let what = "the brokers do not agree on what it is";
+                return Err(Fault::away(&format!("topic {}", self.name), what).into());
+            }
+            said = opinions.into_iter().flatten().next();
+            // That there is another one is sure sooner than that there is none.
+            if said.is_some() && round + 1 >= ROUNDS_OF_OTHERS {
+                break;
+            }
+            cluster.pause(ROUND);
         }
-        Err(SourceError::Halt(guard::gone(self, options.pipeline)))
+        Ok(said)
     }
 
     /// Holds the leaders' epochs against those under which the log was read.
@@ -196,6 +233,12 @@ impl Log {
         options: &KafkaOptions,
     ) -> Result<(), SourceError> {
         let Some(topic) = self.now.clone() else { return Ok(()) };
+        let is_behind =
+            |(part, leader): (&Part, &Leader)| part.epoch.is_some_and(|epoch| leader.epoch < epoch);
+        if let Some(number) = self.parts.iter().zip(&topic.partitions).position(is_behind) {
+            let place = format!("topic {}, partition {number}", self.name);
+            return Err(Fault::away(&place, "the broker that was asked lags behind its leader").into());
+        }
         let has_changed = |(number, part): (usize, &Part)| {
             let now = topic.partitions[number].epoch;
             part.epoch.filter(|&epoch| epoch != now).map(|epoch| (number as u32, epoch))
@@ -224,7 +267,7 @@ impl Log {
         self.begin_anew();
         for (number, next) in stood.into_iter().enumerate() {
             let end = lost.iter().find(|lost| lost.number == number).map(|lost| lost.end);
-            self.part(number as u32).begin = end.or(next).map(|offset| (offset, false));
+            self.part(number as u32).begin = end.or(next).map(|offset| (offset, None));
         }
     }
 
@@ -240,26 +283,45 @@ impl Log {
 
     /// Asks for the last stable offsets: that far can be read. With `freezes` the partitions end where they end at their
     /// first look for good, and those found later hold nothing.
-    pub(super) fn see_ends(&mut self, cluster: &Cluster, freezes: Option<Freeze>) -> Result<(), SourceError> {
-        let Some(topic) = &self.now else { return Ok(()) };
-        let ends = cluster.offsets(topic, Which::LastStable)?;
-        for (number, (part, end)) in self.parts.iter_mut().zip(ends).enumerate() {
+    pub(super) fn see_ends(
+        &mut self,
+        cluster: &Cluster,
+        options: &KafkaOptions,
+        freezes: Option<Freeze>,
+    ) -> Result<(), SourceError> {
+        let Some(topic) = self.now.clone() else { return Ok(()) };
+        let mut ends = cluster.offsets(&topic, Which::LastStable)?;
+        // Leaders agreed that nothing is lost. One that was just chosen may not know yet how far all have come.
+        let mut rounds = 1;
+        while self.is_short(&ends) && rounds < ROUNDS_MAX {
+            cluster.pause(ROUND);
+            ends = cluster.offsets(&topic, Which::LastStable)?;
+            rounds += 1;
+        }
+        if self.is_short(&ends) {
+            let lost = guard::short(self, &ends);
+            if options.reset.is_none() {
+                return Err(SourceError::Halt(guard::truncated(self, options.pipeline, &lost)));
+            }
+            self.begin_behind_loss(&lost);
+        }
+        for (part, end) in self.parts.iter_mut().zip(ends) {
             part.end = end.unwrap_or(part.low);
             match freezes {
                 None => {}
                 Some(Freeze::AtEnd) => part.frozen = Some(part.end),
                 Some(Freeze::AtBegin) => part.frozen = part.frozen.or(Some(0)),
             }
-            // Leaders agreed that nothing is lost: one that was just chosen may not know yet how far all have come.
-            if let Some(committed) = part.committed
-                && part.end < committed
-            {
-                let place = format!("topic {}, partition {number}", self.name);
-                let what = format!("it ends at {} now, {committed} was read", part.end);
-                return Err(Fault::away(&place, what).into());
-            }
         }
         Ok(())
+    }
+
+    /// Whether a partition ends before what was read of it.
+    fn is_short(&self, ends: &[Option<Offset>]) -> bool {
+        self.parts
+            .iter()
+            .zip(ends)
+            .any(|(part, end)| end.is_some_and(|end| part.committed.is_some_and(|next| end < next)))
     }
 
     /// Notices a transaction that is open for long. Nobody waits for its partition.
@@ -278,12 +340,24 @@ impl Log {
     pub(super) fn views(&self, input: u8) -> Vec<PartitionView> {
         let Some(topic) = &self.now else { return Vec::new() };
         let view = |(number, part): (u32, &Part)| {
-            let (begin, skips) = part.begin.or(part.committed.map(|next| (next, false)))?;
+            let (begin, left_out_ms) = part.begin.or(part.committed.map(|next| (next, None)))?;
             let end = part.frozen.map_or(part.end, |frozen| frozen.min(part.end));
             let id = PartitionId { input, partition: self.generation * PARTITIONS_PER_GENERATION + number };
-            let gaps: Vec<Range<Offset>> = (part.low > 0).then_some(0..part.low).into_iter().collect();
+            let mut gaps: Vec<Range<Offset>> = (part.low > 0).then_some(0..part.low).into_iter().collect();
+            let unwanted = self.unwanted.as_ref().filter(|(at, _)| *at == number as usize);
+            let unwanted = unwanted.map(|(_, range)| range.start.max(part.low)..range.end.min(end));
+            let unwanted = unwanted.filter(|range| !range.is_empty());
+            gaps.extend(unwanted.clone());
             let mark = LogMark { id: Some(topic.id.as_u128()), epoch: part.epoch };
-            Some(PartitionView { begin, skips, mark, end: end.max(begin), gaps, ..PartitionView::empty(id) })
+            Some(PartitionView {
+                begin,
+                left_out_ms,
+                mark,
+                end: end.max(begin),
+                gaps,
+                unwanted,
+                ..PartitionView::empty(id)
+            })
         };
         (0..).zip(&self.parts).filter_map(view).collect()
     }

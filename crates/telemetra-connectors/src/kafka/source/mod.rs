@@ -66,10 +66,23 @@ pub struct KafkaOptions {
     pub once: bool,
     /// Go on with topics that were made anew or lost records, from here; `None` halts.
     pub reset: Option<StartAt>,
+    /// Offsets that are left out.
+    pub skip: Option<Skip>,
     /// The pipeline's name, as commands take it.
     pub pipeline: &'static str,
     /// Consumer group under which positions are shown to tools that watch lags; `None` shows none.
     pub group: Option<String>,
+}
+
+/// Offsets of one partition that somebody wants left out, such as those of a batch that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skip {
+    /// The topic.
+    pub topic: String,
+    /// Kafka's number of the partition.
+    pub partition: u32,
+    /// The offsets.
+    pub offsets: Range<Offset>,
 }
 
 /// Topics of one cluster.
@@ -111,7 +124,7 @@ impl KafkaSource {
         Self {
             cluster,
             inputs: inputs.iter().map(shown).collect(),
-            logs: inputs.into_iter().map(Log::of).collect(),
+            logs: inputs.into_iter().map(|input| Log::of(input, options.skip.as_ref())).collect(),
             options,
             has_begun: false,
             is_frozen: false,
@@ -151,13 +164,13 @@ impl KafkaSource {
         let (is_first, is_frozen) = (!self.has_begun, self.is_frozen);
         for log in self.logs.iter_mut().flatten() {
             let freezes = if is_frozen { Freeze::AtBegin } else { Freeze::AtEnd };
-            log.see_ends(&self.cluster, self.options.once.then_some(freezes))?;
+            log.see_ends(&self.cluster, &self.options, self.options.once.then_some(freezes))?;
             let start_at = match (is_first, &self.options.reset) {
                 (true, _) => &self.options.start_at,
                 (false, Some(reset)) if log.is_anew => reset,
                 (false, _) => &StartAt::Earliest,
             };
-            log.begin(&self.cluster, start_at)?;
+            log.begin(&self.cluster, start_at, now_ms)?;
         }
         // Later topics and partitions begin at their first record, however the others began.
         self.has_begun = true;

@@ -27,7 +27,8 @@ pub(super) fn look<L: Logic>(
     report: &mut CheckReport,
 ) -> anyhow::Result<()> {
     let (start_at, pipeline_name) = (StartAt::Earliest, pipeline.name());
-    let options = KafkaOptions { start_at, once: true, reset: None, pipeline: pipeline_name, group: None };
+    let options =
+        KafkaOptions { start_at, once: true, reset: None, skip: None, pipeline: pipeline_name, group: None };
     let inputs = topics::inputs(kafka, pipeline);
     let mut source = KafkaSource::new(topics::cluster(kafka), inputs.clone(), options);
     let views = match source.poll(now_ms()) {

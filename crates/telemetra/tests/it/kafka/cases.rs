@@ -56,7 +56,7 @@ fn a_batch_that_unpacks_to_a_gigabyte_stops_the_reader_with_its_place() {
         let topic = topic(&cluster, &name);
         let error = drain(&mut cluster.read(topic.clone(), 0, 0..2)).expect_err("it is refused");
         let SourceError::Halt(text) = error else { panic!("{error:?}") };
-        for word in [&*name, "partition 0", "offset 1", "unpacked", "telemetra offsets reset"] {
+        for word in [&*name, "partition 0", "offset 1", "unpacked", "telemetra offsets skip-gap"] {
             assert!(text.contains(word), "{text}");
         }
         assert_eq!(drain(&mut cluster.read(topic, 0, 0..1)).expect("it is read"), (1, 1));
@@ -83,7 +83,7 @@ fn a_flipped_bit_on_the_brokers_disk_stops_the_reader_with_its_place() {
     assert_eq!(drain(&mut cluster.read(topic.clone(), 0, 0..2)).expect("it is read"), (2, 2));
     let error = drain(&mut cluster.read(topic.clone(), 0, 0..4)).expect_err("it is refused");
     let SourceError::Halt(text) = error else { panic!("{error:?}") };
-    for word in [&*name, "partition 0", "offset 2", "checksum", "telemetra offsets reset"] {
+    for word in [&*name, "partition 0", "offset 2", "checksum", "telemetra offsets skip-gap"] {
         assert!(text.contains(word), "{text}");
     }
     assert_eq!(drain(&mut cluster.read(topic, 0, 3..4)).expect("it is read"), (1, 4));

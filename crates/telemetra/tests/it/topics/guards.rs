@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use telemetra_services::kafka::{Kafka, Setup};
+use telemetra_services::{
+    eventually,
+    kafka::{Kafka, Setup},
+};
 
 use super::{Topics, chats};
 
@@ -128,8 +131,10 @@ fn a_topic_that_is_gone_halts() {
     topics.send(0, &chats(0..100, "a"));
     topics.once(&[]).expect_code(0);
     topics.kafka.delete_topic(&topics.chat);
-    let halted = topics.command(&["offsets", "reset", "chat"], &[]).expect_code(4);
-    assert!(halted.contains("does not exist any more"), "{halted}");
+    for words in [&["run", "chat", "--once"][..], &["offsets", "reset", "chat"]] {
+        let halted = topics.command(words, &[]).expect_code(4);
+        assert!(halted.contains("does not exist any more"), "{halted}");
+    }
 }
 
 #[test]
@@ -166,4 +171,18 @@ fn a_compacted_topic_is_refused() {
     kafka.create_topic_with(&topics.chat, 1, &[("cleanup.policy", "compact")]);
     let halted = topics.once(&[]).expect_code(4);
     assert!(halted.contains("is compacted") && halted.contains("cleanup.policy=delete"), "{halted}");
+}
+
+#[test]
+fn a_topic_that_becomes_compacted_is_refused_from_then_on() {
+    let topics = Topics::new(Kafka::shared(), 1);
+    topics.send(0, &chats(0..10, "a"));
+    topics.once(&[]).expect_code(0);
+    topics.kafka.alter_topic_config(&topics.chat, "cleanup.policy", "compact");
+    // The node follows within moments.
+    let halted = eventually("the policy is seen", || {
+        let ran = topics.once(&[]);
+        (ran.0.status.code() != Some(0)).then(|| ran.expect_code(4))
+    });
+    assert!(halted.contains("is compacted"), "{halted}");
 }

@@ -104,12 +104,21 @@ fn a_flipped_bit_halts_with_its_place() {
     kafka.stop(1);
     flip(&kafka.partition_folder(1, &topics.chat, 0).join("00000000000000000000.log"));
     kafka.start_again(1);
+    topics.send(0, &chats(60..200, "a"));
     let said = topics.once(&[]).expect_code(4);
     assert!(
         said.contains("checksum") && said.contains("partition 0") && said.contains("offset 50"),
         "{said}"
     );
     topics.audit();
+    let batch = format!("{}:0=50..60", topics.chat);
+    assert!(said.contains(&format!("`telemetra offsets skip-gap` with --offsets {batch}")), "{said}");
+    topics.command(&["offsets", "skip-gap", "chat"], &["--offsets", &batch]).expect_code(0);
+    topics.once(&["--drain"]).expect_code(0);
+    topics.audit();
+    assert_eq!(topics.counted(), 190);
+    let sql = "SELECT from_offset * 1000 + to_offset FROM telemetra_gap WHERE cause = 'left out by command'";
+    assert_eq!(topics.number(sql), 50_060);
 }
 
 #[test]

@@ -227,3 +227,35 @@ fn tombstones_one_after_the_other_do_not_hold_the_watermark() {
     assert!(topics.number("SELECT sum(empty) FROM telemetra_batch_range") > 2);
     assert_eq!(topics.number(LATE), 0);
 }
+
+/// Events recorded when they happened: ten minutes of one stream in partition 0, one an hour earlier in partition 1.
+const RECORDED: &str = r#"
+import sys
+from confluent_kafka import Producer
+producer = Producer({"bootstrap.servers": sys.argv[1]})
+t0 = 1735689600
+def send(second, stream, partition):
+    event = b'{"timestamp":%d,"stream_id":"%s","user_id":"u","message":"x"}' % ((t0 + second) * 1000, stream)
+    producer.produce(sys.argv[2], event, partition=partition, timestamp=(t0 + second) * 1000)
+send(-3600, b"old", 1)
+for second in range(600): send(second, b"a", 0)
+producer.flush()
+"#;
+
+#[test]
+fn a_partition_that_stays_silent_behind_an_instant_makes_no_later_window_incomplete() {
+    let mut topics = Topics::new(Kafka::shared(), 1);
+    topics.chat = topics.kafka.unique_topic("recorded");
+    topics.kafka.create_topic_with(&topics.chat, 2, &[("retention.ms", "-1")]);
+    topics.kafka.python(RECORDED, &[&topics.chat]);
+    topics.once(&["--start-at", "2025-01-01T00:05:00Z", "--drain"]).expect_code(0);
+    topics.audit();
+    assert_eq!(topics.counted(), 300);
+    let rows = |incomplete: &str| {
+        topics.number(&format!("SELECT count(*) FROM chat_summary_minute WHERE {incomplete}"))
+    };
+    // Those that begin before the first event, and, until the silent one speaks, within the skew of the instant.
+    assert!((5..=12).contains(&rows("incomplete")), "{}", rows("incomplete"));
+    assert_eq!(rows("incomplete AND window_start > '2025-01-01T00:06:00Z'"), 0);
+    assert!(rows("NOT incomplete") > 20);
+}
