@@ -34,10 +34,10 @@ use crate::{
 
 /// The stages: pauses between triggers, and stores.
 pub(crate) const STAGES: [&str; 4] = [
-    "live topic, trigger 1 s, on SQLite",
-    "live topic, trigger 1 s, on PostgreSQL",
-    "live topic, trigger 100 ms, on SQLite",
-    "live topic, trigger 100 ms, on PostgreSQL",
+    "live topic (trigger 1 s) on SQLite",
+    "live topic (trigger 1 s) on PostgreSQL",
+    "live topic (trigger 100 ms) on SQLite",
+    "live topic (trigger 100 ms) on PostgreSQL",
 ];
 const STREAMS: u32 = 200;
 const USERS: u32 = 50_000;
@@ -156,8 +156,8 @@ impl Marks {
                     thread::sleep(LOOK_EVERY);
                 }
                 marks.push(Mark { sent_ms, delay_ms: now_ms() - sent_ms });
-                // No multiple of this is one of a trigger's pause for long.
-                thread::sleep(Duration::from_millis(100 + marks.len() as u64 * 37 % 250));
+                // A mark is seen at a trigger's end: the next ones are spread over all phases of the longest trigger.
+                thread::sleep(Duration::from_millis(marks.len() as u64 * 373 % 1_000));
             }
             Ok(marks)
         });
