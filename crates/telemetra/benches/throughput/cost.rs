@@ -60,24 +60,37 @@ impl Meter {
 
     /// The costs, and the peak of the process.
     pub(crate) fn outcome(&self, events: u64) -> anyhow::Result<Outcome> {
-        let peak_kb = peak_kb()?;
+        let peak_kb = peak_kb("self")?;
         Ok(Outcome { events, cpu_s: self.cpu_s, wall_s: self.wall_s, peak_kb, ..Outcome::default() })
     }
 }
 
 /// CPU time of this process so far, ended threads included, seconds.
 pub(crate) fn cpu_s() -> anyhow::Result<f64> {
+    // utime and stime.
+    ticks_s(14)
+}
+
+/// CPU time of the children of this process that have ended and were waited for, seconds.
+pub(crate) fn cpu_of_ended_s() -> anyhow::Result<f64> {
+    // cutime and cstime.
+    ticks_s(16)
+}
+
+/// The sum of a field, counted from 1, and the next one.
+fn ticks_s(field: usize) -> anyhow::Result<f64> {
     /// Ticks a second in what Linux tells programs, on every machine.
     const TICKS: f64 = 100.0;
     let text = fs::read_to_string("/proc/self/stat").context("CPU time is read from /proc: Linux only")?;
-    // The second field, in brackets, may hold anything; utime and stime are the 14th and 15th.
+    // The second field, in brackets, may hold anything.
     let (_, fields) = text.rsplit_once(')').context("/proc/self/stat has a name in brackets")?;
-    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+    let ticks = fields.split_whitespace().skip(field - 3).take(2).map(str::parse::<u64>);
     Ok(ticks.sum::<Result<u64, _>>()? as f64 / TICKS)
 }
 
-fn peak_kb() -> anyhow::Result<u64> {
-    let text = fs::read_to_string("/proc/self/status")?;
+/// The most memory that a process, by its number or `self`, ever held, kB.
+pub(crate) fn peak_kb(process: &str) -> anyhow::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
     Ok(line.split_whitespace().next().context("no number")?.parse()?)
 }

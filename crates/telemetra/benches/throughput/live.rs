@@ -21,6 +21,7 @@ use telemetra::{
         run_loop::{Conduct, Ending, Work, drive, now_ms},
     },
     generate::feed::Feed,
+    settings::Settings,
     signals::Stop,
     snapshot::Latest,
     wiring,
@@ -52,8 +53,25 @@ pub(crate) struct Feeder {
 }
 
 impl Feeder {
+    /// Begins to call `write` every so often.
+    pub(crate) fn start(
+        every: Duration,
+        mut write: impl FnMut() -> std::io::Result<()> + Send + 'static,
+    ) -> Feeder {
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            while !asked.load(Ordering::Relaxed) {
+                write()?;
+                thread::sleep(every);
+            }
+            Ok(())
+        });
+        Feeder { stop, thread }
+    }
+
     /// Begins to feed `folder/chat` at the pace of the clock.
-    pub(crate) fn start(folder: &Path) -> anyhow::Result<Feeder> {
+    pub(crate) fn over_folder(folder: &Path) -> anyhow::Result<Feeder> {
         let plan = ChatPlan {
             streams: STREAMS,
             users: USERS,
@@ -64,16 +82,7 @@ impl Feeder {
             ..ChatPlan::default()
         };
         let mut feed = Feed::new(folder, plan, FILE_MS, Compress::None)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
-        let thread = thread::spawn(move || {
-            while !asked.load(Ordering::Relaxed) {
-                feed.write_until(now_ms(), u64::MAX)?;
-                thread::sleep(Duration::from_millis(50));
-            }
-            Ok(())
-        });
-        Ok(Feeder { stop, thread })
+        Ok(Feeder::start(Duration::from_millis(50), move || feed.write_until(now_ms(), u64::MAX)))
     }
 
     /// Ends it.
@@ -84,11 +93,15 @@ impl Feeder {
     }
 }
 
-/// Runs the job over `folder` for so many seconds.
-pub(crate) fn run(folder: &Path, store: &str, seconds: u64, workers: u64) -> anyhow::Result<Outcome> {
+/// Runs the job over `folder`.
+pub(crate) fn run_folder(folder: &Path, store: &str, seconds: u64, workers: u64) -> anyhow::Result<Outcome> {
     let flags = ["--trigger-interval", "1s", "--workers", &workers.to_string()];
-    let settings = settings(folder, store, &flags)?;
-    let started = wiring::start(&settings, &RunOptions::default())?;
+    run(&settings(folder, store, &flags)?, seconds)
+}
+
+/// Runs the job for so many seconds.
+pub(crate) fn run(settings: &Settings, seconds: u64) -> anyhow::Result<Outcome> {
+    let started = wiring::start(settings, &RunOptions::default())?;
     let conduct = Conduct {
         settle_max: Duration::ZERO,
         once: false,

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `BENCH_EVENTS` | chat events in the folder | 5000000 |
 //! | `BENCH_ROWS` | shop events in a folder; 0 leaves them out | 5000000 |
+//! | `BENCH_TOPIC_EVENTS` | chat events in each topic; 0 leaves topics out | 2000000 |
 //! | `BENCH_WORKERS` | threads of the stages that write to a store | 1 |
 //! | `BENCH_ROUNDS` | times that each stage runs; the table shows the median | 3 |
 //! | `BENCH_LIVE_SECONDS` | how long each live stage runs; 0 leaves them out, moments need 130 | 160 |
@@ -17,14 +18,17 @@
 mod cost;
 mod input;
 mod live;
+mod rhythm;
 mod shop;
 mod stages;
 mod store;
 mod table;
+mod topics;
 mod watch;
 
 use std::{
     env,
+    ffi::OsStr,
     path::Path,
     process::{Command, Stdio},
 };
@@ -34,7 +38,7 @@ use cost::Outcome;
 use store::Servers;
 use table::{print_head, print_stage, tell_run};
 use telemetra::commands::run_loop::now_ms;
-use watch::{Delay, Watch};
+use watch::Watch;
 
 /// Files of the folder.
 const FILES: u64 = 250;
@@ -47,6 +51,7 @@ const STAGES: [&str; 6] =
 struct Options {
     events: u64,
     rows: u64,
+    topic_events: u64,
     workers: u64,
     rounds: u64,
     live_seconds: u64,
@@ -62,6 +67,7 @@ impl Options {
         Ok(Options {
             events: number("BENCH_EVENTS", 5_000_000)?.max(FILES),
             rows: number("BENCH_ROWS", 5_000_000)?,
+            topic_events: number("BENCH_TOPIC_EVENTS", 2_000_000)?,
             workers: number("BENCH_WORKERS", 1)?.max(1),
             rounds: number("BENCH_ROUNDS", 3)?.max(1),
             live_seconds: number("BENCH_LIVE_SECONDS", 160)?,
@@ -77,16 +83,8 @@ impl Options {
 fn main() -> anyhow::Result<()> {
     let options = Options::from_env()?;
     let arguments: Vec<String> = env::args().collect();
-    if let [_, stage, folder, store] = &arguments[..] {
-        let folder = Path::new(folder);
-        let outcome = if live::STAGES.contains(&&**stage) {
-            live::run(folder, store, options.live_seconds, options.workers)?
-        } else if shop::STAGES.contains(&&**stage) {
-            shop::run(stage, folder, store, options.workers)?
-        } else {
-            stages::run(stage, folder, store, options.workers)?
-        };
-        println!("{}", serde_json::to_string(&outcome)?);
+    if let [_, stage, place, store] = &arguments[..] {
+        println!("{}", serde_json::to_string(&stage_of(stage, place, store, &options)?)?);
         return Ok(());
     }
     // Beside the build, where there is room, and removed at the end whatever happens.
@@ -99,7 +97,22 @@ fn main() -> anyhow::Result<()> {
             over_time(stage, &options, &servers, scratch.path())?;
         }
     }
-    Ok(())
+    topics::over_topics(&options, &servers, scratch.path())?;
+    topics::live::over_time(&options, &servers, scratch.path())
+}
+
+/// One stage, in a process of its own.
+fn stage_of(stage: &str, place: &str, store: &str, options: &Options) -> anyhow::Result<Outcome> {
+    let (folder, seconds, workers) = (Path::new(place), options.live_seconds, options.workers);
+    match stage {
+        _ if live::STAGES.contains(&stage) => live::run_folder(folder, store, seconds, workers),
+        _ if topics::live::STAGES.contains(&stage) => {
+            topics::live::run(stage, place, store, seconds, workers)
+        }
+        _ if topics::is_stage(stage) => topics::run(place, store, workers),
+        _ if shop::STAGES.contains(&stage) => shop::run(stage, folder, store, workers),
+        _ => stages::run(stage, folder, store, workers),
+    }
 }
 
 /// The stages over a folder that is there as a whole.
@@ -125,7 +138,7 @@ fn over_folder(options: &Options, servers: &Servers, scratch: &Path) -> anyhow::
     for round in 0..options.rounds {
         for (stage, outcomes) in wanted.iter().zip(&mut outcomes) {
             let store = servers.store(stage, &folder, round)?;
-            outcomes.push(in_child(stage, &folder.join("chat"), &store.address())?);
+            outcomes.push(in_child(stage, folder.join("chat"), &store.address())?);
         }
     }
     for (stage, outcomes) in wanted.into_iter().zip(outcomes) {
@@ -141,55 +154,22 @@ fn over_folder(options: &Options, servers: &Servers, scratch: &Path) -> anyhow::
 fn over_time(stage: &str, options: &Options, servers: &Servers, scratch: &Path) -> anyhow::Result<()> {
     let folder = scratch.join(stage.replace(' ', "-"));
     let store = servers.store(stage, &folder, 0)?;
-    let feeder = live::Feeder::start(&folder)?;
+    let feeder = live::Feeder::over_folder(&folder)?;
     let watch = Watch::start(store.address());
     let begun_ms = now_ms();
-    let outcome = in_child(stage, &folder.join("chat"), &store.address());
+    let outcome = in_child(stage, folder.join("chat"), &store.address());
     let ended_ms = now_ms();
     feeder.stop()?;
     let seen = watch.stop();
     let (outcome, seen) = (outcome?, seen?);
-    let rhythm = outcome.rhythm.context("the live stage tells its rhythm")?;
-    let seconds = options.live_seconds;
     println!(
-        "\n{stage}: {} streams, {} events/s offered, trigger 1 s, {seconds} s, {} worker(s); the second half:",
+        "\n{stage}: {} streams, {} events/s offered, trigger 1 s, {} s, {} worker(s); the second half:",
         live::STREAMS,
         live::RATE,
+        options.live_seconds,
         options.workers
     );
-    let row = |name: &str, value: String| println!("  {name:<46} {value}");
-    row("events a second", format!("{:.0}", rhythm.events_per_s));
-    row("batch interval, ms", format!("{:.0}", rhythm.interval_ms));
-    row(
-        "CPU",
-        format!(
-            "{:.0} ms a batch, {:.0} % of a core",
-            rhythm.cpu_share * rhythm.interval_ms,
-            rhythm.cpu_share * 100.0
-        ),
-    );
-    row(
-        "rows written a second",
-        format!("{:.0} provisional, {:.0} final", rhythm.provisional_rows_per_s, rhythm.final_rows_per_s),
-    );
-    row("open windows at the end", rhythm.open_windows.to_string());
-    row("peak memory, MB", format!("{:.1}", outcome.peak_kb as f64 / 1024.0));
-    let half_ms = begun_ms.midpoint(ended_ms);
-    let quarter_ms = (ended_ms - begun_ms) / 4;
-    let behind = |from_ms: i64, to_ms: i64| {
-        let behind_ms = seen.behind_ms(from_ms, to_ms, live::DELAY_MS).context("no batch was seen")?;
-        anyhow::Ok(format!("{:.1}", behind_ms as f64 / 1e3))
-    };
-    row("store behind the clock at most, 2nd quarter, s", behind(half_ms - quarter_ms, half_ms)?);
-    row("the same, 4th quarter", behind(ended_ms - quarter_ms, ended_ms)?);
-    let shown = |delay: Option<Delay>| {
-        delay.map_or("none".into(), |delay| {
-            let (p50_s, p99_s) = (delay.p50_ms as f64 / 1e3, delay.p99_ms as f64 / 1e3);
-            format!("p50 {p50_s:.2} s, p99 {p99_s:.2} s ({} rows, {} closings)", delay.rows, delay.closings)
-        })
-    };
-    row("window's end to its final row", shown(seen.final_rows(half_ms)));
-    row("window's end to its moment", shown(seen.moments(half_ms)));
+    rhythm::print(&outcome, &seen, begun_ms, ended_ms)?;
     println!(
         "  (in both: {} s that the watermark waits, and up to {} s until the feeder completes a file)",
         live::DELAY_MS / 1_000,
@@ -199,9 +179,9 @@ fn over_time(stage: &str, options: &Options, servers: &Servers, scratch: &Path) 
 }
 
 /// Runs a stage in a process of its own.
-fn in_child(stage: &str, folder: &Path, store: &str) -> anyhow::Result<Outcome> {
+fn in_child(stage: &str, place: impl AsRef<OsStr>, store: &str) -> anyhow::Result<Outcome> {
     let mut command = Command::new(env::current_exe()?);
-    let output = command.arg(stage).arg(folder).arg(store).stderr(Stdio::inherit()).output()?;
+    let output = command.arg(stage).arg(place).arg(store).stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "{stage}: {}", output.status);
     let outcome: Outcome =
         serde_json::from_slice(&output.stdout).with_context(|| format!("what {stage} printed"))?;

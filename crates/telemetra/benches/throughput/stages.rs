@@ -63,15 +63,18 @@ pub(crate) fn run(stage: &str, folder: &Path, store: &str, workers: u64) -> anyh
 
 /// Settings as `run chat` has them, for files of `folder` and a store.
 pub(crate) fn settings(folder: &Path, store: &str, flags: &[&str]) -> anyhow::Result<Settings> {
+    let folder = folder.to_str().context("a plain path")?;
+    settings_of(&[&["--arrival", "rename", "--chat-dir", folder], flags].concat(), store)
+}
+
+/// Settings as `run chat` has them, for an input that flags name and a store.
+pub(crate) fn settings_of(flags: &[&str], store: &str) -> anyhow::Result<Settings> {
     use clap::Parser;
     use telemetra::{
         cli::{Cli, Command, RunPipeline},
         settings::{Layers, Purpose},
     };
-    let folder = folder.to_str().context("a plain path")?;
-    let mut line = vec!["telemetra", "run", "chat", "--arrival", "rename"];
-    line.extend(["--chat-dir", folder, "--store", store]);
-    line.extend(flags);
+    let line = [&["telemetra", "run", "chat", "--store", store], flags].concat();
     let Command::Run { pipeline: RunPipeline::Chat(args) } = Cli::try_parse_from(line)?.command else {
         anyhow::bail!("not a run");
     };

@@ -19,9 +19,6 @@ use telemetra::commands::run_loop::now_ms;
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The job makes its tables meanwhile; its first window closes later.
-const SET_UP: Duration = Duration::from_secs(8);
-
 /// Looks at the job row until it is stopped.
 pub(crate) struct Watch {
     stop: Arc<AtomicBool>,
@@ -53,12 +50,15 @@ pub(crate) struct Delay {
 }
 
 impl Watch {
+    /// The job makes its tables meanwhile; its first window closes later.
+    pub(crate) const SET_UP: Duration = Duration::from_secs(8);
+
     /// Begins to look into the store at `address`.
     pub(crate) fn start(address: String) -> Watch {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&stop);
         let thread = thread::spawn(move || {
-            thread::sleep(SET_UP);
+            thread::sleep(Self::SET_UP);
             let mut reader = Reader::open(&address)?;
             let mut batches: Vec<Batch> = Vec::new();
             while !asked.load(Ordering::Relaxed) {
@@ -126,13 +126,14 @@ impl Seen {
     }
 }
 
-enum Reader {
+/// A connection to a store.
+pub(crate) enum Reader {
     Sqlite(Connection),
     Postgres(Client),
 }
 
 impl Reader {
-    fn open(address: &str) -> anyhow::Result<Reader> {
+    pub(crate) fn open(address: &str) -> anyhow::Result<Reader> {
         let Some(path) = address.strip_prefix("sqlite:") else {
             return Ok(Reader::Postgres(Client::connect(address, NoTls)?));
         };
@@ -151,6 +152,25 @@ impl Reader {
             Reader::Postgres(client) => {
                 let row = client.query_one(&format!("{COLUMNS}.job"), &[])?;
                 Ok((row.get(0), row.get(1)))
+            }
+        }
+    }
+
+    /// What the window of a stream counts that begins at `start_ms`; 0 without a row.
+    pub(crate) fn chat_count(&mut self, stream: &str, start_ms: i64) -> anyhow::Result<i64> {
+        const SUM: &str = "SELECT coalesce(max(chat_count), 0) FROM chat_summary_minute";
+        match self {
+            Reader::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(&format!(
+                    "{SUM} WHERE stream_id = ?1 AND unixepoch(window_start) * 1000 = ?2"
+                ))?;
+                Ok(statement.query_row((stream, start_ms), |row| row.get(0))?)
+            }
+            Reader::Postgres(client) => {
+                let sql =
+                    format!("{SUM} WHERE stream_id = $1 AND window_start = to_timestamp($2::bigint / 1000)");
+                let found: i64 = client.query_one(&sql, &[&stream, &start_ms])?.get(0);
+                Ok(found)
             }
         }
     }
