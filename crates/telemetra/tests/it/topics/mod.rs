@@ -3,8 +3,11 @@
 //!
 //! What a run comes to is held against the same events from folders.
 
+mod begin;
+mod group;
 mod guards;
 mod records;
+mod shop;
 mod time;
 
 use std::fs;

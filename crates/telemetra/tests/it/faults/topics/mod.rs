@@ -70,14 +70,16 @@ impl Input {
         file
     }
 
-    /// The rows of all windows, read from the folders.
-    fn rows(&self) -> Vec<Vec<String>> {
-        let telemetra = Telemetra::new();
+    /// The rows of all windows, read from the folders into a store of the same kind.
+    fn rows(&self, server: Option<&'static Postgres>) -> Vec<Vec<String>> {
+        let (telemetra, database) = (Telemetra::new(), server.map(Postgres::create_database));
+        let address = database.as_ref().map(Database::address);
+        let store: Vec<&str> = address.iter().flat_map(|address| ["--store", address]).collect();
         let folder = |kind: &str| self.telemetra.path().join("input").join(kind).display().to_string();
         let (chat, viewer) = (folder("chat"), folder("viewer"));
         let run = ["run", "chat", "--once", "--drain", "--arrival", "rename", "--chat-dir", &chat];
-        telemetra.run(&[&run[..], &["--viewer-dir", &viewer], &DELAY].concat()).expect_code(0);
-        summary(&Filled::Sqlite(telemetra))
+        telemetra.run(&[&run[..], &["--viewer-dir", &viewer], &DELAY, &store].concat()).expect_code(0);
+        summary(&database.map_or(Filled::Sqlite(telemetra), Filled::Postgres))
     }
 }
 
