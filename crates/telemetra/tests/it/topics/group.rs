@@ -32,23 +32,22 @@ fn shown(topics: &Topics, group: &str) -> Vec<String> {
 #[test]
 fn positions_are_shown_as_offsets_of_a_group() {
     let topics = Topics::new(Kafka::shared(), 2);
-    let job = topics.chat.clone();
-    let group = format!("telemetra-{job}");
+    let (job, group, topic) = ("watched", "telemetra-watched", topics.chat.clone());
     let expected = |offsets: [u64; 2]| {
-        let line = |(number, offset)| format!("{job} {number} {offset}");
+        let line = |(number, offset)| format!("{topic} {number} {offset}");
         (0..).zip(offsets).map(line).collect::<Vec<String>>()
     };
     topics.send(0, &chats(0..100, "a"));
     topics.send(1, &chats(0..30, "b"));
-    let instance = topics.start(&["--job", &job]);
-    eventually("the group has them", || (shown(&topics, &group) == expected([100, 30])).then_some(()));
+    let instance = topics.start(&["--job", job]);
+    eventually("the group has them", || (shown(&topics, group) == expected([100, 30])).then_some(()));
     instance.signal(libc::SIGTERM);
     assert_eq!(instance.wait().code(), Some(0));
 
     // One that leaves at once has shown them by then; the other partition's stays.
     topics.send(0, &chats(100..120, "a"));
-    topics.once(&["--job", &job]).expect_code(0);
+    topics.once(&["--job", job]).expect_code(0);
     assert_eq!(topics.number("SELECT max(next_offset) FROM telemetra_position"), 120);
-    assert_eq!(shown(&topics, &group), expected([120, 30]));
+    assert_eq!(shown(&topics, group), expected([120, 30]));
     topics.audit();
 }
