@@ -3,6 +3,7 @@
 //!
 //! What a run comes to is held against the same events from folders.
 
+mod away;
 mod begin;
 mod group;
 mod guards;
