@@ -6,6 +6,8 @@ CARGO ?= cargo
 ARGS ?=
 # How many records `make kills` loads, twenty times killed: make kills RECORDS=1000000 SEED=7
 RECORDS ?= 5000000
+# How many chat events it sends through Kafka, with as many kills, and nodes that go and come back.
+EVENTS ?= 1000000
 # How long `make faults` goes on, and what it draws: make faults MINUTES=30 SEED=7
 MINUTES ?= 5
 SEED ?=
@@ -31,9 +33,11 @@ faults: toolchain postgres kafka ## Minutes of kill -9, crashes and cut networks
 	TELEMETRA_FAULTS_MINUTES=$(MINUTES) $(if $(SEED),TELEMETRA_FAULTS_SEED=$(SEED)) \
 		$(CARGO) test --release --locked -p telemetra --test it -- --nocapture faults::rounds
 
-kills: toolchain postgres kafka ## Millions of shop events, twenty times kill -9, on both stores; all must be there once
+kills: toolchain postgres kafka ## Millions of events, files and topics, twenty times kill -9, on both stores; all must be there once
 	TELEMETRA_KILLS_RECORDS=$(RECORDS) $(if $(SEED),TELEMETRA_FAULTS_SEED=$(SEED)) $(CARGO) test --release --locked \
 		-p telemetra --test it -- --nocapture --test-threads=1 faults::shop::kills
+	TELEMETRA_KILLS_RECORDS=$(EVENTS) $(if $(SEED),TELEMETRA_FAULTS_SEED=$(SEED)) $(CARGO) test --release --locked \
+		-p telemetra --test it -- --nocapture faults::topics
 
 build: toolchain ## Release build
 	$(CARGO) build --release --locked -p telemetra

@@ -5,7 +5,10 @@
 
 use std::{
     io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -23,6 +26,8 @@ pub struct Stop(Arc<Shared>);
 struct Shared {
     signal: Mutex<Option<i32>>,
     changed: Condvar,
+    /// For those who know nothing of signals.
+    flag: Arc<AtomicBool>,
     /// For tests: the waits so far, none of which takes time.
     #[cfg(test)]
     waits: Option<Mutex<Vec<Duration>>>,
@@ -49,8 +54,14 @@ impl Stop {
             return Some(128 + signal);
         }
         *first = Some(signal);
+        self.0.flag.store(true, Ordering::Relaxed);
         self.0.changed.notify_all();
         None
+    }
+
+    /// Set from when stopping is asked for.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0.flag)
     }
 
     /// Whether stopping was asked for.
@@ -136,7 +147,7 @@ mod tests {
         });
         raise(SIGUSR2).expect("the signal is sent");
         assert!(waiting.join().expect("the thread ends"), "an hour's wait ends at once");
-        assert!(stop.is_asked());
+        assert!(stop.is_asked() && stop.flag().load(Ordering::Relaxed));
 
         raise(SIGUSR2).expect("the signal is sent");
         assert_eq!(leaving.recv(), Ok(128 + SIGUSR2));

@@ -7,8 +7,8 @@ use std::{
     collections::BTreeMap,
     ops::Range,
     sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -29,6 +29,7 @@ use super::{
     connection::{Address, Connection},
     epochs::ends_of_epochs,
     fault::Fault,
+    leave::Leave,
     offsets::{Which, offsets},
     policy::is_compacted,
     reader::{Density, Reader},
@@ -65,6 +66,7 @@ pub struct Leader {
 pub struct Cluster {
     bootstrap: Vec<Address>,
     security: Security,
+    leave: Leave,
     known: Mutex<Known>,
     fetches: AtomicU64,
     fetched_bytes: AtomicU64,
@@ -109,11 +111,24 @@ impl Cluster {
         Self {
             bootstrap,
             security,
+            leave: Leave::default(),
             known: Mutex::default(),
             fetches: AtomicU64::new(0),
             fetched_bytes: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
         }
+    }
+
+    /// Lets every wait for a broker end within about a second once `flag` is set.
+    #[must_use]
+    pub fn leaving_by(mut self, flag: Arc<AtomicBool>) -> Self {
+        self.leave = Leave::by(flag);
+        self
+    }
+
+    /// Whether and when waits end.
+    pub(super) fn leave(&self) -> &Leave {
+        &self.leave
     }
 
     /// Asks what the topics are; one that does not exist is `None`.
@@ -283,6 +298,7 @@ impl Cluster {
             match self.with_address(&address, &mut work) {
                 Ok(done) => return Ok((address.to_string(), done)),
                 Err(fault @ Fault::Halt(_)) => return Err(fault),
+                Err(fault) if self.leave.is_asked() => return Err(fault),
                 Err(fault) => {
                     // The next question begins with another one.
                     let mut known = self.known();
@@ -313,7 +329,8 @@ impl Cluster {
     fn connection(&self, address: &Address) -> Result<Connection, Fault> {
         match self.idle(address) {
             Some(connection) => Ok(connection),
-            None => Connection::open(address, &self.security).map_err(|fault| self.opened(address, fault)),
+            None => Connection::open(address, &self.security, &self.leave)
+                .map_err(|fault| self.opened(address, fault)),
         }
     }
 

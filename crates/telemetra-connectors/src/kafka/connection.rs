@@ -7,6 +7,8 @@
 use std::{
     io::{Read, Write},
     net::{TcpStream, ToSocketAddrs},
+    sync::mpsc::{RecvTimeoutError, sync_channel},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -30,6 +32,7 @@ use zeroize::Zeroize;
 
 use super::{
     fault::Fault,
+    leave::{Leave, Wait},
     security::{self, Link, Security, Tls},
 };
 
@@ -37,6 +40,8 @@ use super::{
 const CLIENT_ID: &str = "telemetra";
 /// Longest wait for a connection to one address.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Longest wait for a name's addresses and a connection to any of them.
+const DIAL_LIMIT: Duration = Duration::from_secs(60);
 /// Longest wait for a response, from when it is waited for to its last byte; and for a request to be taken.
 const RESPONSE_LIMIT: Duration = Duration::from_secs(40);
 /// Largest response: more than any batch that a topic's `max.message.bytes` sensibly allows.
@@ -109,6 +114,7 @@ pub(super) struct Connection {
     out: BytesMut,
     /// Not before this, as the broker asked by throttling.
     rest_until: Option<Instant>,
+    leave: Leave,
 }
 
 /// A request that was sent and is not yet answered.
@@ -124,12 +130,12 @@ impl Connection {
     /// # Errors
     /// `Away` if nobody answers in time; `Halt` for a broker that is too old, that cannot prove who it is, or does not
     /// believe who we are.
-    pub(super) fn open(address: &Address, security: &Security) -> Result<Self, Fault> {
+    pub(super) fn open(address: &Address, security: &Security, leave: &Leave) -> Result<Self, Fault> {
         let place = address.to_string();
-        let socket = connect(address, &place)?;
+        let socket = connect(address, &place, leave)?;
         socket.set_nodelay(true).map_err(|error| Fault::away(&place, error))?;
         let mut connection = Self {
-            link: Link::over(socket, security.tls.as_ref(), address, CONNECT_LIMIT)?,
+            link: Link::over(socket, security.tls.as_ref(), address, leave.wait(CONNECT_LIMIT))?,
             address: address.clone(),
             place,
             tls: security.tls.clone(),
@@ -139,6 +145,7 @@ impl Connection {
             next_id: 0,
             out: BytesMut::new(),
             rest_until: None,
+            leave: leave.clone(),
         };
         connection.versions = connection.ask_versions()?;
         if let Some(login) = &security.login {
@@ -240,9 +247,9 @@ impl Connection {
     /// is of no more use.
     pub(super) fn receive(&mut self, sent: &Sent, frame: &mut Vec<u8>) -> Result<(), Fault> {
         // Not from the request on: who asked ahead may come for the answer much later.
-        let until = Instant::now() + RESPONSE_LIMIT;
+        let mut wait = self.leave.wait(RESPONSE_LIMIT);
         let mut length = [0; LENGTH];
-        self.fill(&mut length, until)?;
+        self.fill(&mut length, &mut wait)?;
         // A TLS record that says why it ends the handshake: type 21, version 3.x.
         if matches!(length, [21, 3, ..]) && self.tls.is_none() {
             return Err(Fault::Halt(format!(
@@ -258,7 +265,7 @@ impl Connection {
             ));
         }
         frame.resize(length, 0);
-        self.fill(frame, until)?;
+        self.fill(frame, &mut wait)?;
         let id = (&frame[..]).get_i32();
         if id != sent.id {
             return Err(Fault::away(&self.place, format!("response {id} to request {}", sent.id)));
@@ -276,17 +283,14 @@ impl Connection {
 
     fn rest(&mut self) {
         if let Some(until) = self.rest_until.take() {
-            std::thread::sleep(until.saturating_duration_since(Instant::now()));
+            self.leave.pause(until.saturating_duration_since(Instant::now()));
         }
     }
 
-    fn fill(&mut self, buffer: &mut [u8], until: Instant) -> Result<(), Fault> {
+    fn fill(&mut self, buffer: &mut [u8], wait: &mut Wait) -> Result<(), Fault> {
         let mut filled = 0;
         while filled < buffer.len() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Fault::away(&self.place, format!("no answer within {RESPONSE_LIMIT:?}")));
-            }
+            let left = wait.next().ok_or_else(|| Fault::away(&self.place, wait.said("no answer")))?;
             self.link.set_timeouts(Some(left), None).map_err(|error| Fault::away(&self.place, error))?;
             match self.link.read(&mut buffer[filled..]) {
                 Ok(0) => return Err(self.closed()),
@@ -356,7 +360,27 @@ impl Connection {
     }
 }
 
-fn connect(address: &Address, place: &str) -> Result<TcpStream, Fault> {
+/// Connects on a thread of its own: nothing else ends the system's search for a name, nor an attempt to connect.
+fn connect(address: &Address, place: &str, leave: &Leave) -> Result<TcpStream, Fault> {
+    let (sender, dialled) = sync_channel(1);
+    let (address, place_of_thread) = (address.clone(), place.to_owned());
+    let dials = move || sender.send(dial(&address, &place_of_thread));
+    thread::Builder::new()
+        .name("kafka-connect".into())
+        .spawn(dials)
+        .map_err(|error| Fault::away(place, error))?;
+    let mut wait = leave.wait(DIAL_LIMIT);
+    while let Some(pause) = wait.next() {
+        match dialled.recv_timeout(pause) {
+            Ok(dialled) => return dialled,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(error @ RecvTimeoutError::Disconnected) => return Err(Fault::away(place, error)),
+        }
+    }
+    Err(Fault::away(place, wait.said("no connection")))
+}
+
+fn dial(address: &Address, place: &str) -> Result<TcpStream, Fault> {
     let away = |error| Fault::away(place, error);
     let mut cause = None;
     for socket in (&*address.host, address.port).to_socket_addrs().map_err(away)? {

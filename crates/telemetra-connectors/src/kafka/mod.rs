@@ -14,6 +14,7 @@
 //! | `fault` | what went wrong, by what is to be done |
 //! | `fetch` | where the records lie in a response |
 //! | `group` | how lag tools learn what we have read |
+//! | `leave` | how soon a wait ends once somebody wants to leave |
 //! | `offsets` | where partitions begin and end |
 //! | `policy` | whether a topic is compacted |
 //! | `produce` | records of ours to topics, each once |
@@ -32,6 +33,7 @@ mod epochs;
 mod fault;
 mod fetch;
 mod group;
+mod leave;
 mod offsets;
 mod policy;
 mod produce;

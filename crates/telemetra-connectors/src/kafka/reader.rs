@@ -17,7 +17,6 @@ use std::{
     hash::{BuildHasher, RandomState},
     mem,
     ops::Range,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -154,10 +153,10 @@ impl<'c> Reader<'c> {
                 Err(fault) if fault.is_changed() => return Err(SourceError::Changed(fault.to_string())),
                 Err(fault) => fault,
             };
-            if Instant::now() >= until {
+            if Instant::now() >= until || self.cluster.leave().is_asked() {
                 return Err(fault.into());
             }
-            thread::sleep(jittered(pause));
+            self.cluster.leave().pause(jittered(pause));
             pause = (pause * 2).min(PAUSE_MAX);
             if fault.is_elsewhere() {
                 self.find_leader()?;

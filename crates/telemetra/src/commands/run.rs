@@ -172,7 +172,7 @@ pub fn run(
 
 /// Takes the job over and drives it to its end.
 fn follow(settings: &Settings, options: &RunOptions, stop: &Stop, latest: &Latest) -> Ending {
-    let start = || wiring::start(settings, options);
+    let start = || wiring::start_leaving(settings, options, stop.flag());
     let wait = settings.kafka.as_ref().map_or(Duration::ZERO, |kafka| kafka.wait);
     let mut started = match take_over(start, options.once, wait, settings.flow.retry_delay, stop, latest) {
         Ok(started) => {

@@ -8,7 +8,7 @@ mod topics;
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use telemetra_connectors::{
@@ -50,15 +50,31 @@ use crate::{
 /// # Errors
 /// As the engine's.
 pub fn start(settings: &Settings, options: &RunOptions) -> Result<Started, JobError> {
+    start_leaving(settings, options, Arc::default())
+}
+
+/// The same; once `leave` is set, nobody waits long for an input that is away.
+///
+/// # Errors
+/// As the engine's.
+pub fn start_leaving(
+    settings: &Settings,
+    options: &RunOptions,
+    leave: Arc<AtomicBool>,
+) -> Result<Started, JobError> {
     match options.pipeline {
-        Pipeline::Chat => start_chat(settings, options),
-        Pipeline::Commerce => start_commerce(settings, options),
+        Pipeline::Chat => start_chat(settings, options, leave),
+        Pipeline::Commerce => start_commerce(settings, options, leave),
     }
 }
 
-fn start_chat(settings: &Settings, options: &RunOptions) -> Result<Started, JobError> {
+fn start_chat(
+    settings: &Settings,
+    options: &RunOptions,
+    leave: Arc<AtomicBool>,
+) -> Result<Started, JobError> {
     if let Some(kafka) = &settings.kafka {
-        let source = topics::source(settings, kafka, options);
+        let source = topics::source(settings, kafka, options, leave);
         let told = topics::told(source.reporter());
         return Ok(told.started(chat_job(settings, options, source)?));
     }
@@ -90,11 +106,15 @@ fn chat_job<S: Source + 'static>(
     }
 }
 
-fn start_commerce(settings: &Settings, options: &RunOptions) -> Result<Started, JobError> {
+fn start_commerce(
+    settings: &Settings,
+    options: &RunOptions,
+    leave: Arc<AtomicBool>,
+) -> Result<Started, JobError> {
     let rules =
         Rules { skip_gaps: options.skips_gaps(settings), ..settings.commerce_rules(options.once, now_ms()) };
     if let Some(kafka) = &settings.kafka {
-        let source = topics::source(settings, kafka, options);
+        let source = topics::source(settings, kafka, options, leave);
         let told = topics::told(source.reporter());
         return Ok(told.started(commerce_job(settings, rules, source)?));
     }

@@ -1,6 +1,9 @@
 //! Topics as the input of a pipeline, and what they have to say beside their records.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use telemetra_connectors::kafka::{Cluster, Fault, KafkaInput, KafkaOptions, KafkaSource, Reporter, Which};
 use telemetra_core::chat::event;
@@ -20,8 +23,13 @@ use crate::{
     settings::{KafkaSettings, Settings, TopicName},
 };
 
-/// The topics of a pipeline as a source.
-pub(super) fn source(settings: &Settings, kafka: &KafkaSettings, run: &RunOptions) -> KafkaSource {
+/// The topics of a pipeline as a source. Once `leave` is set, nobody waits long for a broker.
+pub(super) fn source(
+    settings: &Settings,
+    kafka: &KafkaSettings,
+    run: &RunOptions,
+    leave: Arc<AtomicBool>,
+) -> KafkaSource {
     let job = settings.job_or(run.pipeline.name());
     let (reset, skip) = match &run.repair {
         Some(Repair::Reset(to)) => (Some(to.clone()), None),
@@ -36,7 +44,7 @@ pub(super) fn source(settings: &Settings, kafka: &KafkaSettings, run: &RunOption
         skip,
         group: Some(format!("telemetra-{job}")),
     };
-    KafkaSource::new(cluster(kafka), inputs(kafka, run.pipeline), options)
+    KafkaSource::new(cluster(kafka).leaving_by(leave), inputs(kafka, run.pipeline), options)
 }
 
 /// The cluster that settings name.

@@ -4,14 +4,14 @@ use std::{
     io::{self, Read, Write},
     net::TcpStream,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustls::{ClientConnection, StreamOwned, pki_types::ServerName};
 
 use super::Tls;
 use crate::{
-    kafka::{connection::Address, fault::Fault},
+    kafka::{connection::Address, fault::Fault, leave::Wait},
     tls::{self, Demand, Words},
 };
 
@@ -29,7 +29,7 @@ pub(in crate::kafka) enum Link {
 }
 
 impl Link {
-    /// Makes the stream what `tls` says, within `limit`.
+    /// Makes the stream what `tls` says, as long as `wait` goes on.
     ///
     /// # Errors
     /// `Halt` for a certificate that is not good enough, or files that are not there; `Away` when the broker does not
@@ -38,7 +38,7 @@ impl Link {
         mut socket: TcpStream,
         tls: Option<&Tls>,
         address: &Address,
-        limit: Duration,
+        mut wait: Wait,
     ) -> Result<Self, Fault> {
         let Some(tls) = tls else { return Ok(Self::Plain(socket)) };
         let place = address.to_string();
@@ -48,12 +48,8 @@ impl Link {
             .map_err(|_| Fault::Halt(format!("{place}: a certificate cannot be for such a name")))?;
         let mut connection = ClientConnection::new(Arc::new(config), name)
             .map_err(|error| Fault::Halt(format!("no TLS connection to {place}: {error}")))?;
-        let until = Instant::now() + limit;
         while connection.is_handshaking() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Fault::away(&place, format!("no TLS handshake within {limit:?}")));
-            }
+            let left = wait.next().ok_or_else(|| Fault::away(&place, wait.said("no TLS handshake")))?;
             let timed = socket.set_read_timeout(Some(left)).and(socket.set_write_timeout(Some(left)));
             timed.map_err(|error| Fault::away(&place, error))?;
             match connection.complete_io(&mut socket) {

@@ -11,9 +11,11 @@
 //! | `start` | who makes the tables, and who may |
 //! | `roles` | least privilege |
 //! | `beside` | the real binary beside old rows |
+//! | `cutover` | it takes over from the old job while events flow |
 
 mod beside;
 mod commerce;
+mod cutover;
 mod old;
 mod partitions;
 mod refusals;

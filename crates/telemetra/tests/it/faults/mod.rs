@@ -12,11 +12,14 @@
 //! | `instance`, `ledger` | one process; the job's row as a reader sees it |
 //! | `report` | counts and times |
 //! | `shop` | commerce: files instead of rounds |
+//! | `topics` | chat from Kafka: transactions, nodes and leaders instead of rounds |
+//! | `asking`, `watch` | a store asked, and an instance waited for, in `shop` and `topics` |
 //!
 //! TELEMETRA_FAULTS_MINUTES makes it long, TELEMETRA_FAULTS_SEED chooses the faults (`make faults`). The seed fixes
 //! what is drawn, not the moment at which the machine lets it happen.
 
 mod alone;
+mod asking;
 mod instance;
 mod kinds;
 mod ledger;
@@ -24,6 +27,8 @@ mod report;
 mod round;
 mod shop;
 mod strike;
+mod topics;
+mod watch;
 mod world;
 
 use std::time::{Duration, Instant};

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use telemetra_services::{kafka::Kafka, postgres::Postgres};
+use telemetra_services::{
+    kafka::{Kafka, Setup, Version},
+    postgres::Postgres,
+};
 use tempfile::TempDir;
 
 use super::{Filled, Store, commerce, compare, dead_letters_by_offset, expected, moments, summary};
@@ -39,8 +42,7 @@ struct Sent {
 }
 
 /// Writes values with their places, in turn to each of `partitions`.
-fn send(values: Vec<(Line, Vec<u8>)>, partitions: u32) -> Sent {
-    let kafka = Kafka::shared();
+fn send(kafka: &Kafka, values: Vec<(Line, Vec<u8>)>, partitions: u32) -> Sent {
     let topic = kafka.unique_topic("golden");
     kafka.create_topic(&topic, partitions.cast_signed());
     let folder = TempDir::new().expect("a temporary folder");
@@ -79,9 +81,9 @@ fn lines(folder: &Path) -> Vec<(Line, Vec<u8>)> {
 }
 
 /// Runs a pipeline over topics to their end, into a store of its own.
-fn run(store: Store, args: &[&str], env: &[(&str, &str)]) -> Filled {
+fn run(kafka: &Kafka, store: Store, args: &[&str], env: &[(&str, &str)]) -> Filled {
     let telemetra = Telemetra::new();
-    let bootstrap = Kafka::shared().bootstrap();
+    let bootstrap = kafka.bootstrap();
     let mut all: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
     all.extend(["--once", "--kafka", &bootstrap].map(str::to_owned));
     let database = match store {
@@ -112,15 +114,15 @@ fn dead_letters(filled: &Filled, sent: &[(&str, &Sent)]) -> Vec<Vec<String>> {
     rows.into_iter().map(|(input, (file, line), code)| vec![input, file, line.to_string(), code]).collect()
 }
 
-fn check_chat(name: &str, prefix: &str, env: &[(&str, &str)]) {
+fn check_chat(kafka: &Kafka, name: &str, prefix: &str, env: &[(&str, &str)]) {
     let folder = fixture(name);
-    let [chat, viewer] = ["chat", "viewer"].map(|input| send(lines(&folder.join(input)), 4));
+    let [chat, viewer] = ["chat", "viewer"].map(|input| send(kafka, lines(&folder.join(input)), 4));
     for store in [Store::Sqlite, Store::Postgres] {
         for batch in [None, Some("997")] {
             let mut args =
                 vec!["run", "chat", "--drain", "--chat-topic", &chat.topic, "--viewer-topic", &viewer.topic];
             args.extend(batch.iter().flat_map(|batch| ["--max-records-per-trigger", batch]));
-            let filled = run(store, &args, env);
+            let filled = run(kafka, store, &args, env);
             let context = format!("{store:?}, {name} {prefix} from Kafka in batches of {batch:?}");
             let wanted = |what: &str| expected(&folder.join(format!("{prefix}.{what}.csv")));
             compare(&context, &summary(&filled), &wanted("summary"));
@@ -133,26 +135,38 @@ fn check_chat(name: &str, prefix: &str, env: &[(&str, &str)]) {
 
 #[test]
 fn chat_small_over_four_partitions() {
-    check_chat("chat_small", "expected", &[]);
+    check_chat(Kafka::shared(), "chat_small", "expected", &[]);
+}
+
+#[test]
+fn chat_small_over_four_partitions_of_the_last_kafka_of_the_third_series() {
+    let kafka = Kafka::start(Setup { version: Version::V3, ..Setup::default() });
+    check_chat(&kafka, "chat_small", "expected", &[]);
 }
 
 #[test]
 fn chat_small_over_four_partitions_with_the_whitespace_tokenizer() {
-    check_chat("chat_small", "expected_whitespace", &[("SENTIMENT_TOKENIZER", "whitespace")]);
+    check_chat(
+        Kafka::shared(),
+        "chat_small",
+        "expected_whitespace",
+        &[("SENTIMENT_TOKENIZER", "whitespace")],
+    );
 }
 
 #[test]
 fn chat_dirty_over_four_partitions() {
-    check_chat("chat_dirty", "expected", &[]);
+    check_chat(Kafka::shared(), "chat_dirty", "expected", &[]);
 }
 
 #[test]
 fn chat_late_from_one_partition_late_events_and_ledger_included() {
     let folder = fixture("chat_late");
-    let chat = send(lines(&folder.join("chat")), 1);
+    let chat = send(Kafka::shared(), lines(&folder.join("chat")), 1);
     for batch in ["50", "500"] {
         for store in [Store::Sqlite, Store::Postgres] {
             let filled = run(
+                Kafka::shared(),
                 store,
                 &["run", "chat", "--drain", "--chat-topic", &chat.topic, "--max-records-per-trigger", batch],
                 &[],
@@ -205,12 +219,12 @@ fn shop_events(folder: &Path) -> Vec<(Line, Vec<u8>)> {
 #[test]
 fn commerce_small_as_json_from_one_partition() {
     let folder = fixture("commerce_small");
-    let sent = send(shop_events(&folder.join("raw")), 1);
+    let sent = send(Kafka::shared(), shop_events(&folder.join("raw")), 1);
     for store in [Store::Sqlite, Store::Postgres] {
         for batch in [None, Some("7")] {
             let mut args = vec!["run", "commerce", "--topic", &sent.topic];
             args.extend(batch.iter().flat_map(|batch| ["--max-records-per-trigger", batch]));
-            let filled = run(store, &args, &[]);
+            let filled = run(Kafka::shared(), store, &args, &[]);
             let context = format!("{store:?}, commerce_small from Kafka in batches of {batch:?}");
             let wanted = expected(&folder.join("expected.accepted.csv"));
             commerce::compare_exactly(&context, commerce::accepted(&filled), commerce::with_instants(wanted));

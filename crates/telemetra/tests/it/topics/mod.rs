@@ -3,9 +3,13 @@
 //!
 //! What a run comes to is held against the same events from folders.
 
+mod away;
+mod begin;
+mod group;
 mod guards;
 mod readme;
 mod records;
+mod shop;
 mod time;
 
 use std::fs;

@@ -3,17 +3,16 @@
 //! TELEMETRA_KILLS_RECORDS makes it long, TELEMETRA_FAULTS_SEED chooses the moments (`make kills`). The seed fixes what
 //! is drawn, not the microsecond at which the machine lets it happen.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, time::Instant};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use telemetra_services::postgres::{Postgres, Setup};
 
 use super::{Input, Shop, variable};
-use crate::faults::instance::{Instance, Left};
+use crate::faults::{
+    instance::{Instance, Left},
+    watch::{pass, peak_rss_kb, wait},
+};
 
 /// Kills of a run.
 const KILLS: u64 = 20;
@@ -21,9 +20,6 @@ const KILLS: u64 = 20;
 const RECORDS: u64 = 100_000;
 /// Batches of an input, so that a run can be killed in every part of the way.
 const BATCHES: u64 = 100;
-/// Longest wait for anything, also with millions of records.
-const WAIT_MAX: Duration = Duration::from_secs(3_600);
-const LOOK_EVERY: Duration = Duration::from_micros(500);
 
 /// What a kill follows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -120,31 +116,6 @@ impl Shop<'_> {
         let names = entries.into_iter().flatten().flatten();
         names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
-}
-
-/// Waits until `is_met`; `false` if the instance left before.
-fn wait(instance: &mut Instance, mut is_met: impl FnMut() -> bool) -> bool {
-    let until = Instant::now() + WAIT_MAX;
-    while !is_met() {
-        if instance.left().is_some() {
-            return false;
-        }
-        assert!(Instant::now() < until, "in vain for {WAIT_MAX:?}:\n{}", instance.log());
-        std::thread::park_timeout(LOOK_EVERY);
-    }
-    true
-}
-
-fn pass(instance: &mut Instance, us: u64) -> bool {
-    let until = Instant::now() + Duration::from_micros(us);
-    wait(instance, || Instant::now() >= until) && instance.left().is_none()
-}
-
-/// Most memory that a process had at once; 0 where the system does not tell.
-fn peak_rss_kb(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
 
 /// A number of records that makes the test long.

@@ -16,14 +16,13 @@ mod found;
 mod kills;
 mod outage;
 
-use std::{cell::RefCell, fs, path::PathBuf};
+use std::{fs, path::PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
 use serde::Deserialize;
 use serde_json::Value;
-use telemetra_services::postgres::{Database, connect};
+use telemetra_services::postgres::Database;
 
-use super::variable;
+use super::{asking::Asking, variable};
 use crate::support::Telemetra;
 
 /// How the parts of the input are written, one after the other in event time.
@@ -87,12 +86,7 @@ struct Shop<'a> {
     telemetra: Telemetra,
     database: Option<Database<'a>>,
     /// Asks the store beside the run.
-    asking: RefCell<Option<Asking>>,
-}
-
-enum Asking {
-    Sqlite(Connection),
-    Postgres(Box<postgres::Client>),
+    asking: Asking,
 }
 
 impl<'a> Shop<'a> {
@@ -104,7 +98,7 @@ impl<'a> Shop<'a> {
             let entry = entry.expect("an entry");
             fs::hard_link(entry.path(), raw.join(entry.file_name())).expect("both are in one file system");
         }
-        Self { input, telemetra, database, asking: RefCell::new(None) }
+        Self { input, telemetra, database, asking: Asking::default() }
     }
 
     /// Runs to the end as nothing was said of batches, undisturbed, and returns the report.
@@ -129,32 +123,7 @@ impl<'a> Shop<'a> {
 
     /// The first record that is not committed; 0 as long as the store cannot be asked.
     fn next_offset(&self) -> u64 {
-        let mut asking = self.asking.borrow_mut();
-        let found = asking.take().or_else(|| self.begin_asking()).and_then(|mut asked| {
-            let next: Option<i64> = match &mut asked {
-                Asking::Sqlite(db) => {
-                    db.query_row("SELECT max(next_offset) FROM telemetra_position", [], |row| row.get(0)).ok()
-                }
-                Asking::Postgres(client) => {
-                    let sql = "SELECT max(next_offset) FROM telemetra.position";
-                    client.query_one(sql, &[]).ok().map(|row| row.get(0))
-                }
-            }?;
-            *asking = Some(asked);
-            next
-        });
-        found.map_or(0, |next| u64::try_from(next).expect("offsets are not negative"))
-    }
-
-    fn begin_asking(&self) -> Option<Asking> {
-        match &self.database {
-            Some(database) => Some(Asking::Postgres(Box::new(connect(&database.address()).ok()?))),
-            None => {
-                let path = self.telemetra.store();
-                Some(Asking::Sqlite(
-                    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?,
-                ))
-            }
-        }
+        let sql = "SELECT max(next_offset) FROM telemetra.position";
+        self.asking.number(&self.telemetra, self.database.as_ref(), sql)
     }
 }
