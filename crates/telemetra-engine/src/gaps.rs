@@ -89,9 +89,10 @@ const CAUSE: &str = "no longer held by the source when it was to be replayed";
 
 fn halt_message(source: &impl Source, id: PartitionId, offsets: &Range<Offset>) -> String {
     let place = source.inputs().get(id.input as usize).map_or("", |input| input.place.as_str());
+    let once = source.gap_command().map_or(String::new(), |command| format!("once by `{command}`, always "));
     format!(
         "{place}, partition {}: offsets {}..{}{} ({} records) were not read and are no longer there; restore them, \
-         or go on without them, listed in the ledger: once by `offsets skip-gap`, always by --on-gap=record",
+         or go on without them, listed in the ledger: {once}by --on-gap=record",
         id.partition,
         offsets.start,
         offsets.end,

@@ -19,13 +19,13 @@ use crate::{
     error::JobError,
     fold::FoldRules,
     gaps::replay_gaps,
-    ids::PartitionId,
+    ids::{PartitionId, shown_partition},
     limits::{BATCH_RECORDS_MAX, Rules},
     progress::{Partition, Progress},
     report::Report,
     sink::{BatchKind, Commit, Gap, Recovered, Sink},
     size::BatchSize,
-    source::{PartitionView, Resume, Segment, Source, SourceError},
+    source::{Input, PartitionView, Resume, Segment, Source, SourceError},
     split::{Mode, Recent, Split},
     step::{Attempts, Job},
     workers::fold_all,
@@ -228,7 +228,8 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         };
         let mut overlay = nothing;
         let rows = self.logic.emit(&self.open, &mut overlay, L::Answer::default(), &request).rows;
-        let closed_early = closed_early_message(recovered, &gaps, has_changed);
+        let closed_early =
+            closed_early_message(self.source.inputs(), recovered, &gaps, has_changed, self.known.watermark);
         self.committer.submit(Commit {
             batch_id: self.known.batch_id,
             attempt: (self.attempts)(),
@@ -322,15 +323,22 @@ fn resumes(recovered: &Recovered) -> Vec<Resume> {
 }
 
 /// Why windows were closed early, by partition where input is missing, and how many; empty when none was.
-fn closed_early_message(recovered: &Recovered, gaps: &[Gap], has_changed: bool) -> String {
+fn closed_early_message(
+    inputs: &[Input],
+    recovered: &Recovered,
+    gaps: &[Gap],
+    has_changed: bool,
+    watermark: Watermark,
+) -> String {
     let rows = recovered.open_rows.len();
     if rows == 0 && gaps.is_empty() {
         return String::new();
     }
     let cause = if !gaps.is_empty() {
         let shown = |gap: &Gap| {
-            let (partition, offsets) = (gap.partition, &gap.offsets);
-            format!("partition {partition}, offsets {}..{}: {}", offsets.start, offsets.end, gap.cause)
+            let place = inputs.get(usize::from(gap.partition.input)).map_or("", |input| input.place.as_str());
+            let (number, offsets) = (shown_partition(gap.partition.partition), &gap.offsets);
+            format!("{place}, partition {number}, offsets {}..{}: {}", offsets.start, offsets.end, gap.cause)
         };
         let shown: Vec<String> = gaps.iter().take(10).map(shown).collect();
         format!("input of open windows cannot be read again ({})", shown.join("; "))
@@ -339,7 +347,10 @@ fn closed_early_message(recovered: &Recovered, gaps: &[Gap], has_changed: bool) 
     } else {
         "reading again did not give what was committed, and that was accepted".to_owned()
     };
-    format!("{cause}; {rows} rows were closed as they stood, final and incomplete")
+    let late = watermark.ms().map_or(String::new(), |ms| {
+        format!("; events stamped before {ms} ms, the end of the last of them, are late from now on")
+    });
+    format!("{cause}; {rows} rows were closed as they stood, final and incomplete{late}")
 }
 
 fn has_open(recovered: &Recovered) -> bool {

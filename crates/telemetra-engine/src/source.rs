@@ -160,6 +160,11 @@ pub trait Source: Send + Sync {
     /// The recorded segments that hold `range`, ascending; empty for Kafka. `span_ms` is left `None`.
     fn segments(&self, partition: PartitionId, range: Range<Offset>) -> Vec<Segment>;
 
+    /// The command that records gaps and goes on, if there is one.
+    fn gap_command(&self) -> Option<String> {
+        None
+    }
+
     /// Told after each commit known applied: nothing below `replay` will be read again.
     fn committed(&mut self, partition: PartitionId, replay: Offset, next: Offset);
 }

@@ -229,7 +229,7 @@ impl Cluster {
 
     /// Waits before brokers are asked again.
     pub(super) fn pause(&self, pause: Duration) {
-        std::thread::sleep(pause);
+        self.leave.pause(pause);
     }
 
     /// Takes a connection back that has answered all it was asked; any other is to be dropped.
@@ -345,8 +345,15 @@ impl Cluster {
     /// What a connection that cannot be opened means. At the start whoever is refused is told at once. Later it is no
     /// reason to stop: certificates and passwords are renewed one broker after the other.
     fn opened(&self, address: &Address, fault: Fault) -> Fault {
+        let is_told = !self.bootstrap.contains(address);
         match fault {
             Fault::Halt(text) if self.known().is_let_in => Fault::away(&address.to_string(), text),
+            // Nobody typed that address.
+            Fault::Away { place, cause } if is_told => {
+                let cause =
+                    format!("{cause} (the brokers say that one of them is there: advertised.listeners)");
+                Fault::Away { place, cause }
+            }
             fault => fault,
         }
     }

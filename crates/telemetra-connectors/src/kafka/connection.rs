@@ -43,7 +43,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Longest wait for a name's addresses and a connection to any of them.
 const DIAL_LIMIT: Duration = Duration::from_secs(60);
 /// Longest wait for a response, from when it is waited for to its last byte; and for a request to be taken.
-const RESPONSE_LIMIT: Duration = Duration::from_secs(40);
+const RESPONSE_LIMIT: Duration = Duration::from_secs(15);
 /// Largest response: more than any batch that a topic's `max.message.bytes` sensibly allows.
 const RESPONSE_BYTES_MAX: usize = 128 << 20;
 /// Share of a login's lifetime during which its connection is used.

@@ -193,7 +193,7 @@ fn read_position(job: &str, inputs: &[Input], row: &Row) -> Result<Stored, SinkE
         let call =
             |topic: &Option<String>| topic.clone().map_or("a folder".into(), |name| format!("topic {name}"));
         return halt(format!(
-            "job {job} reads input {name} from {}, not from {}: set it back, or use another --job",
+            "job {job} reads input {name} from {}, not from {}: set it back, or use another --job and --store",
             call(&topic),
             call(now)
         ));

@@ -38,6 +38,8 @@ pub struct OffsetRow {
     pub earliest: Option<Offset>,
     /// First offset that cannot be read yet.
     pub end: Option<Offset>,
+    /// Offsets behind it that wait for a transaction to end.
+    pub waiting: u64,
 }
 
 impl OffsetRow {
@@ -48,6 +50,9 @@ impl OffsetRow {
 
     /// What keeps the job from going on.
     fn fault(&self) -> Option<String> {
+        if self.waiting > 0 {
+            return Some(format!("{} offsets behind the end wait for a transaction", self.waiting));
+        }
         let (next, earliest, end) = (self.next?, self.earliest?, self.end?);
         if earliest > next {
             return Some(format!("gap: {next}..{earliest} is gone"));
@@ -74,7 +79,11 @@ pub fn show(settings: &Settings, pipeline: Pipeline, json: bool) -> anyhow::Resu
         let row = |row: &OffsetRow| {
             let partition = shown_partition(row.generation * PARTITIONS_PER_GENERATION + row.partition);
             let numbers = [row.replay, row.next, row.earliest, row.end, row.unread()].map(number);
-            let fault = row.fault().unwrap_or_default();
+            let is_gone = away.is_none() && row.next.is_some() && row.earliest.is_none();
+            let fault = match is_gone {
+                true => "no longer there: deleted, or made anew".to_owned(),
+                false => row.fault().unwrap_or_default(),
+            };
             [vec![plain(&row.topic).into_owned(), partition], numbers.to_vec(), vec![fault]].concat()
         };
         out::line(&table(&[vec![heading.to_vec()], rows.iter().map(row).collect()].concat()));
@@ -104,6 +113,8 @@ pub fn skip_gap(settings: &Settings, pipeline: Pipeline, offsets: Option<Skip>) 
 }
 
 fn repair(settings: &Settings, pipeline: Pipeline, repair: Repair) -> anyhow::Result<Exit> {
+    // What is not there is not made by a command that mends.
+    wiring::offsets(settings, pipeline)?;
     let options = RunOptions { pipeline, repair: Some(repair), ..RunOptions::default() };
     match repaired(settings, &options) {
         Ok(lines) if lines.is_empty() => {
@@ -139,6 +150,7 @@ fn read_on(work: &mut dyn Work) -> Result<(), JobError> {
 /// What was passed or begun anew, a line each.
 fn repaired(settings: &Settings, options: &RunOptions) -> Result<Vec<String>, JobError> {
     let mut started = wiring::start(settings, options)?;
+    (started.input)().warnings.iter().for_each(|warning| out::note(warning));
     let names = started.work.input_names();
     let before = started.work.report().partitions.clone();
     let is_reading = matches!(options.repair, Some(Repair::SkipGap(Some(_))));
@@ -194,6 +206,7 @@ mod tests {
             next: Some(next),
             earliest: Some(there.start),
             end: Some(there.end),
+            waiting: 0,
         };
         assert_eq!((row.unread(), row.fault().as_deref()), (Some(unread), fault));
     }

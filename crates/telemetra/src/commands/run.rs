@@ -148,6 +148,7 @@ pub fn run(
 ) -> anyhow::Result<Exit> {
     if options.once {
         demand_folders(settings, options.pipeline)?;
+        wiring::demand_topics(settings, options.pipeline)?;
     }
     let latest = Latest::default();
     latest.publish(begun(settings, options.pipeline));

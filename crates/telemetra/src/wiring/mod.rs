@@ -25,7 +25,7 @@ use telemetra_engine::{
     limits::Rules,
     sink::{Sink, SinkError},
     source::Source,
-    status::JobStatus,
+    status::{JobStatus, PositionStatus},
     step::{Attempts, Job},
 };
 
@@ -241,6 +241,25 @@ pub fn status(settings: &Settings) -> anyhow::Result<Vec<JobNow>> {
     jobs.into_iter().map(now).collect()
 }
 
+/// Ends a run to the end of the input whose topic is named and not there. One that the job has read is another matter,
+/// which its start judges; and so are brokers that do not answer.
+///
+/// # Errors
+/// Which topic does not exist.
+pub fn demand_topics(settings: &Settings, pipeline: Pipeline) -> anyhow::Result<()> {
+    let Some(kafka) = &settings.kafka else { return Ok(()) };
+    let Some(missing) = topics::missing(kafka, pipeline) else { return Ok(()) };
+    let jobs = open_reader(settings)
+        .and_then(|mut reader| reader.jobs(Some(&settings.job_or(pipeline.name()))).map_err(told));
+    let has_read = |position: &PositionStatus| position.topic.as_ref() == Some(&missing);
+    if jobs.is_ok_and(|jobs| jobs.iter().flat_map(|job| &job.positions).any(has_read)) {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "topic {missing} does not exist; nothing was read. Correct the name, or make the topic and run again"
+    )
+}
+
 /// Where a pipeline's job stands in its topics, and why the brokers could not be asked, if so.
 ///
 /// # Errors
@@ -249,11 +268,7 @@ pub fn offsets(settings: &Settings, pipeline: Pipeline) -> anyhow::Result<(Vec<O
     let Some(kafka) = &settings.kafka else {
         anyhow::bail!("no broker is named: give --kafka HOST:PORT or KAFKA_BOOTSTRAP_SERVERS")
     };
-    let is_there = !matches!(&settings.store.place, Place::Sqlite(path) if !path.exists());
-    let jobs = match is_there {
-        true => open_reader(settings)?.jobs(Some(&settings.job_or(pipeline.name()))).map_err(told)?,
-        false => Vec::new(),
-    };
+    let jobs = open_reader(settings)?.jobs(Some(&settings.job_or(pipeline.name()))).map_err(told)?;
     let positions = jobs.first().map_or(&[][..], |job| &job.positions);
     Ok(topics::offsets(kafka, pipeline, positions))
 }

@@ -68,17 +68,16 @@ pub(super) fn inputs(kafka: &KafkaSettings, pipeline: Pipeline) -> Vec<KafkaInpu
 
 /// What topics have to say.
 pub(super) fn told(reporter: Reporter) -> Told {
-    let of_all = reporter.clone();
-    let ahead = move || match reporter.report().missing.into_iter().next() {
-        Some(missing) => Ahead::Unreadable(missing),
-        None => Ahead::Nothing,
-    };
-    let input = move || {
-        let report = of_all.report();
-        let warnings = report.missing.into_iter().chain(report.warnings).collect();
-        InputNow { warnings, ..InputNow::default() }
-    };
-    Told { ahead: Box::new(ahead), input: Box::new(input) }
+    let input = move || InputNow { warnings: reporter.report().warnings, ..InputNow::default() };
+    Told { ahead: Box::new(|| Ahead::Nothing), input: Box::new(input) }
+}
+
+/// A topic that somebody named and that does not exist, as far as brokers answer.
+pub(super) fn missing(kafka: &KafkaSettings, pipeline: Pipeline) -> Option<String> {
+    let named = inputs(kafka, pipeline).into_iter().filter(|input| input.is_named);
+    let names: Vec<String> = named.filter_map(|input| input.topic).collect();
+    let found = cluster(kafka).topics(&names).ok()?;
+    names.into_iter().zip(found).find(|(_, topic)| topic.is_none()).map(|(name, _)| name)
 }
 
 /// Where a job stands in its topics, and why the brokers could not be asked, if so.
@@ -108,10 +107,11 @@ pub(super) fn offsets(
             next: Some(position.next),
             earliest: None,
             end: None,
+            waiting: 0,
         };
         rows.insert((topic.clone(), generation, partition), row);
     }
-    for ((topic, partition), (id, earliest, end)) in now {
+    for ((topic, partition), (id, earliest, end, waiting)) in now {
         let (known, read) = newest.get(&*topic).copied().unwrap_or_default();
         // One that was made anew is not the one that was read.
         let generation = known + u32::from(read.is_some_and(|read| read != id));
@@ -123,22 +123,25 @@ pub(super) fn offsets(
             next: None,
             earliest: None,
             end: None,
+            waiting: 0,
         });
-        (row.earliest, row.end) = (earliest, end);
+        (row.earliest, row.end, row.waiting) = (earliest, end, waiting);
     }
     (rows.into_values().collect(), away)
 }
 
-/// The topic's id, the first offset, the end.
-type Held = (u128, Option<Offset>, Option<Offset>);
+/// The topic's id, the first offset, the end, and how many offsets behind it wait for a transaction.
+type Held = (u128, Option<Offset>, Option<Offset>, u64);
 
 fn of_brokers(cluster: &Cluster, names: &[String]) -> Result<BTreeMap<(String, u32), Held>, Fault> {
     let mut now = BTreeMap::new();
     for topic in cluster.topics(names)?.into_iter().flatten() {
         let firsts = cluster.offsets(&topic, Which::Earliest)?;
         let ends = cluster.offsets(&topic, Which::LastStable)?;
-        for (number, (first, end)) in (0..).zip(firsts.into_iter().zip(ends)) {
-            now.insert((topic.name.clone(), number), (topic.id.as_u128(), first, end));
+        let tops = cluster.offsets(&topic, Which::HighWatermark)?;
+        for (number, ((first, end), top)) in (0..).zip(firsts.into_iter().zip(ends).zip(tops)) {
+            let waiting = top.zip(end).map_or(0, |(top, end)| top.saturating_sub(end));
+            now.insert((topic.name.clone(), number), (topic.id.as_u128(), first, end, waiting));
         }
     }
     Ok(now)

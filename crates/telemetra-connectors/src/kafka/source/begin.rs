@@ -21,6 +21,17 @@ impl Log {
         let Some(topic) = self.now.as_ref().filter(|_| self.parts.iter().any(is_unknown)) else {
             return Ok(());
         };
+        if let StartAt::Offsets(offsets) = start_at {
+            let is_beyond =
+                |(name, number): &&(String, u32)| *name == self.name && *number as usize >= self.parts.len();
+            if let Some((name, number)) = offsets.keys().find(is_beyond) {
+                return Err(SourceError::Halt(format!(
+                    "--start-at names partition {number} of topic {name}, which has {}: 0 to {}",
+                    self.parts.len(),
+                    self.parts.len().saturating_sub(1)
+                )));
+            }
+        }
         let by_time = match start_at {
             StartAt::Instant(ms) => Some(cluster.offsets(topic, Which::At(*ms))?),
             _ => None,

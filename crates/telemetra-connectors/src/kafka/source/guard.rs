@@ -95,6 +95,13 @@ pub(super) fn made_anew(log: &Log, pipeline: &str, former: Uuid, now: Uuid) -> S
     )
 }
 
+/// Somebody named a topic that does not exist.
+pub(super) fn missing(name: &str) -> String {
+    format!(
+        "topic {name} does not exist; nothing was read. Correct the name, or make the topic and run again"
+    )
+}
+
 /// The topic is not there any more.
 pub(super) fn gone(log: &Log, pipeline: &str) -> String {
     format!(

@@ -381,14 +381,20 @@ impl Log {
         true
     }
 
+    /// A topic that somebody named is missed: reading the others alone would make its events late.
+    pub(super) fn demand_named(&self) -> Result<(), SourceError> {
+        match self.is_named && self.now.is_none() && self.parts.is_empty() {
+            true => Err(SourceError::Halt(guard::missing(&self.name))),
+            false => Ok(()),
+        }
+    }
+
     /// What is worth a word.
-    pub(super) fn report(&self, options: &KafkaOptions, report: &mut Report) {
+    pub(super) fn report(&self, report: &mut Report) {
         if self.now.is_none() && self.parts.is_empty() {
-            let text = format!("topic {} does not exist", self.name);
-            match self.is_named && options.once {
-                true => report.missing.push(text),
-                false => report.warnings.push(format!("{text} yet; it is looked for every 5 seconds")),
-            }
+            report
+                .warnings
+                .push(format!("topic {} does not exist yet; it is looked for every 5 seconds", self.name));
         }
         for (number, part) in self.parts.iter().enumerate() {
             let Some(stall) = part.stalled.filter(|stall| stall.now_ms - stall.since_ms >= STALL_MS) else {

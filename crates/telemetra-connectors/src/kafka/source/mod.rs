@@ -172,6 +172,9 @@ impl KafkaSource {
             };
             log.begin(&self.cluster, start_at, now_ms)?;
         }
+        if !is_frozen && self.options.once {
+            self.logs.iter().flatten().try_for_each(Log::demand_named)?;
+        }
         // Later topics and partitions begin at their first record, however the others began.
         self.has_begun = true;
         self.is_frozen = true;
@@ -214,7 +217,7 @@ impl Source for KafkaSource {
             self.seen.is_stale.store(true, Ordering::Relaxed);
         }
         let mut report = Report::default();
-        self.logs.iter().flatten().for_each(|log| log.report(&self.options, &mut report));
+        self.logs.iter().flatten().for_each(|log| log.report(&mut report));
         report.publish(&self.report);
         polled
     }
@@ -248,6 +251,10 @@ impl Source for KafkaSource {
 
     fn segments(&self, _partition: PartitionId, _range: Range<Offset>) -> Vec<Segment> {
         Vec::new()
+    }
+
+    fn gap_command(&self) -> Option<String> {
+        Some(format!("telemetra offsets skip-gap {}", self.options.pipeline))
     }
 
     fn committed(&mut self, partition: PartitionId, _replay: Offset, next: Offset) {

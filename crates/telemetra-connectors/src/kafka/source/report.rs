@@ -7,8 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Report {
     /// Topics that are not read, and why; transactions that hold a partition.
     pub warnings: Vec<String>,
-    /// Topics that somebody named and that do not exist.
-    pub missing: Vec<String>,
 }
 
 impl Report {
