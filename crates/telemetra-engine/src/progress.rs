@@ -112,11 +112,13 @@ impl Progress {
         self.partitions.values().filter_map(|partition| partition.clock.largest_ms).max()
     }
 
-    /// Before which event time windows may lack events that were left out at the start, as far as is known now: a
-    /// partition that was begun behind some and has brought none yet may have left out any up to the clock of then.
-    pub fn start_ms_for_now(&self, future_skew_ms: i64) -> Option<i64> {
-        let awaited = self.partitions.values().filter_map(|partition| partition.begun_ms).max();
-        self.start_ms.max(awaited.map(|begun_ms| begun_ms.saturating_add(future_skew_ms)))
+    /// Event time before which windows may lack events that were left out at the start, as far as that is known now.
+    ///
+    /// A partition whose first event is still to come may raise [`Self::start_ms`], at most to `future_skew_ms` after it
+    /// was begun: until then no window below that takes the place of an adopted row.
+    pub fn whole_from_ms(&self, future_skew_ms: i64) -> Option<i64> {
+        let begun = self.partitions.values().filter_map(|partition| partition.begun_ms);
+        self.start_ms.max(begun.max().map(|begun_ms| begun_ms.saturating_add(future_skew_ms)))
     }
 
     /// Records that a restart would read again.

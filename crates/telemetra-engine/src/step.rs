@@ -248,7 +248,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
             from: self.known.watermark,
             to: merged.after.watermark,
             largest_ms: merged.after.largest_ms(),
-            start_ms: merged.after.start_ms_for_now(self.rules.future_skew_ms),
+            start_ms: merged.after.whole_from_ms(self.rules.future_skew_ms),
             provisional_rows_max: merged.provisional_rows_max,
         };
         let ask = self.logic.ask(&self.open, &merged.overlay, &request);
