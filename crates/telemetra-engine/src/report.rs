@@ -78,7 +78,7 @@ pub struct Report {
     pub holder: Option<Holder>,
     /// All partitions are idle.
     pub is_all_idle: bool,
-    /// Records that the source had and the last plan did not yet see read.
+    /// Records that the source had as the last plan saw it, behind those that were handed over.
     pub lag_records: u64,
     /// Where each partition stands.
     pub partitions: BTreeMap<PartitionId, PartitionReport>,
@@ -106,6 +106,15 @@ impl Report {
     pub(crate) fn see_plan(&mut self, newest: &Progress, plan: &Plan) {
         self.views.clone_from(&plan.views);
         self.see_positions(newest);
+    }
+
+    /// What is left unread behind a batch that was handed over.
+    pub(crate) fn see_lag(&mut self, newest: &Progress) {
+        let unread = |(id, view): (&PartitionId, &PartitionView)| {
+            let next = newest.partitions.get(id).map_or(0, |partition| partition.next);
+            view.end.saturating_sub(next)
+        };
+        self.lag_records = self.views.iter().map(unread).sum();
     }
 
     pub(crate) fn see_holder(&mut self, holder: Option<Holder>, after: &Progress) {

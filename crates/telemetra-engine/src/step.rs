@@ -316,6 +316,7 @@ impl<L: Logic, S: Source, K: Sink<L> + 'static> Job<L, S, K> {
         {
             self.logic.absorb(&mut self.open, overlay, pending.progress.watermark);
         }
+        self.report.see_lag(&pending.progress);
         self.pending = Some(pending);
         Ok(())
     }

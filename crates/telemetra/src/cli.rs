@@ -1,11 +1,13 @@
 //! The command line. Settings come from the table of [`crate::settings::spec`]; here stand the commands and
 //! what only they know.
 
+mod offsets;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use telemetra_connectors::kafka::Skip;
+pub use offsets::{OffsetsAction, OffsetsPipeline, ResetTo};
 
 use crate::settings::flags::{ChatFlags, ChatOutFlags, CommerceFlags, DemoFlags, ShopOutFlags, StoreFlags};
 
@@ -58,78 +60,6 @@ pub enum Command {
         #[command(subcommand)]
         action: QuarantineAction,
     },
-}
-
-/// What can be done with offsets; each with the settings of the run.
-#[derive(Debug, Subcommand)]
-pub enum OffsetsAction {
-    /// Show what was read, what the brokers hold, and what keeps the job from going on
-    Show {
-        /// Of which pipeline.
-        #[command(subcommand)]
-        pipeline: OffsetsPipeline,
-        /// Print as JSON
-        #[arg(long, global = true)]
-        json: bool,
-    },
-    /// Go on with topics that were made anew, or that lost records when a leader changed
-    Reset {
-        /// Of which pipeline.
-        #[command(subcommand)]
-        pipeline: OffsetsPipeline,
-        /// Where to begin in a topic that was made anew
-        #[arg(long, value_enum, default_value_t = ResetTo::Earliest, global = true)]
-        to: ResetTo,
-    },
-    /// Record offsets that the brokers no longer hold, and go on behind them
-    SkipGap {
-        /// Of which pipeline.
-        #[command(subcommand)]
-        pipeline: OffsetsPipeline,
-        /// Leave out these, which are there: those of a batch that cannot be read
-        #[arg(long, value_name = "TOPIC:PARTITION=FROM..TO", value_parser = skip, global = true)]
-        offsets: Option<Skip>,
-    },
-}
-
-/// `TOPIC:PARTITION=FROM..TO`.
-fn skip(text: &str) -> Result<Skip, String> {
-    let read = || {
-        let (place, offsets) = text.split_once('=')?;
-        let (topic, partition) = place.rsplit_once(':')?;
-        let (from, to) = offsets.split_once("..")?;
-        let offsets = from.parse().ok()?..to.parse().ok()?;
-        let skip = Skip { topic: topic.to_owned(), partition: partition.parse().ok()?, offsets };
-        (!skip.topic.is_empty() && !skip.offsets.is_empty()).then_some(skip)
-    };
-    read()
-        .ok_or_else(|| "write TOPIC:PARTITION=FROM..TO, TO being the first offset that is read again".into())
-}
-
-/// Pipelines that read topics.
-#[derive(Debug, Subcommand)]
-pub enum OffsetsPipeline {
-    /// Chat and viewer events
-    Chat {
-        /// Settings.
-        #[command(flatten)]
-        settings: ChatFlags,
-    },
-    /// Shop events
-    Commerce {
-        /// Settings.
-        #[command(flatten)]
-        settings: CommerceFlags,
-    },
-}
-
-/// Where a topic that was made anew is begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ResetTo {
-    /// At its first record.
-    Earliest,
-    /// Behind its last record.
-    Latest,
 }
 
 /// What can be done with refused records.

@@ -16,6 +16,7 @@ mod begin;
 mod guard;
 mod lag;
 mod log;
+mod look;
 mod report;
 
 use std::{
@@ -31,10 +32,7 @@ use telemetra_engine::{
     source::{Chunk, Input, PartitionView, RangeReader, Resume, Segment, Source, SourceError},
 };
 
-use self::{
-    lag::Lag,
-    log::{Freeze, Log},
-};
+use self::{lag::Lag, log::Log, look::Freeze};
 use super::{cluster::Cluster, reader::Reader, start_at::StartAt};
 
 pub use self::report::{Report, Reporter};

@@ -7,7 +7,7 @@ use telemetra_services::{
     kafka::{Kafka, Setup},
 };
 
-use super::{Topics, chats};
+use super::{Topics, chats, produce_at_once};
 
 /// What the ledger says was passed.
 fn gaps(topics: &Topics) -> Vec<(u32, i64, i64, bool)> {
@@ -141,7 +141,7 @@ fn a_topic_that_is_gone_halts() {
 fn a_log_that_lost_its_end_halts_and_goes_on_from_there() {
     let kafka = Kafka::start(Setup::default());
     let topics = Topics::new(&kafka, 1);
-    topics.send(0, &chats(0..60, "a"));
+    produce_at_once(&kafka, &topics.chat, 0, &chats(0..60, "a"));
     topics.send(0, &chats(60..100, "a"));
     topics.once(&[]).expect_code(0);
     kafka.kill(1);

@@ -49,6 +49,12 @@ pub(crate) fn produce(kafka: &Kafka, topic: &str, partition: u32, lines: &[Strin
     kafka.kcat(&args, (lines.join("\n") + "\n").as_bytes());
 }
 
+/// Writes lines to a partition as one batch.
+pub(crate) fn produce_at_once(kafka: &Kafka, topic: &str, partition: u32, lines: &[String]) {
+    let args = ["-P", "-t", topic, "-p", &partition.to_string(), "-X", "acks=all", "-X", "linger.ms=500"];
+    kafka.kcat(&args, (lines.join("\n") + "\n").as_bytes());
+}
+
 /// A broker's two topics, and the folder of a job that reads them.
 pub(crate) struct Topics<'k> {
     pub(crate) kafka: &'k Kafka,

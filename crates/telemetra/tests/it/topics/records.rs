@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use telemetra_services::kafka::{Kafka, Setup};
 
-use super::{Topics, chat, chats, rows_of};
+use super::{Topics, chat, chats, produce_at_once, rows_of};
 
 const COUNTED: &str = "SELECT sum(counted) FROM telemetra_batch_range";
 
@@ -100,7 +100,7 @@ fn a_flipped_bit_halts_with_its_place() {
     let kafka = Kafka::start(Setup::default());
     let topics = Topics::new(&kafka, 1);
     topics.send(0, &chats(0..50, "a"));
-    topics.send(0, &chats(50..60, "a"));
+    produce_at_once(&kafka, &topics.chat, 0, &chats(50..60, "a"));
     kafka.stop(1);
     flip(&kafka.partition_folder(1, &topics.chat, 0).join("00000000000000000000.log"));
     kafka.start_again(1);
