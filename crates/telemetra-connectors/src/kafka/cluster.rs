@@ -227,9 +227,16 @@ impl Cluster {
         Ok(Lease { address, connection })
     }
 
-    /// Waits before brokers are asked again.
-    pub(super) fn pause(&self, pause: Duration) {
+    /// Waits before brokers are asked once more.
+    ///
+    /// # Errors
+    /// `Away` if somebody wants to leave: what was to be confirmed by waiting is not.
+    pub(super) fn pause(&self, pause: Duration) -> Result<(), Fault> {
         self.leave.pause(pause);
+        match self.leave.is_asked() {
+            true => Err(Fault::away("the brokers", "they were not asked again, for the run is to end")),
+            false => Ok(()),
+        }
     }
 
     /// Takes a connection back that has answered all it was asked; any other is to be dropped.
@@ -411,4 +418,22 @@ fn of_response(response: &MetadataResponse, name: &str, place: &str) -> Result<O
     }
     let partitions = partitions.into_iter().map(|(_, leader)| leader).collect();
     Ok(Some(Topic { name: name.to_owned(), id: topic.topic_id, partitions }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, atomic::AtomicBool};
+
+    use super::*;
+
+    /// Whoever waits to confirm what would halt a job must not take a wait cut short for a confirmation.
+    #[test]
+    fn a_wait_that_is_cut_short_confirms_nothing() {
+        let check = |is_leaving: bool| {
+            let cluster = Cluster::new(Vec::new(), Security::default());
+            let cluster = cluster.leaving_by(Arc::new(AtomicBool::new(is_leaving)));
+            cluster.pause(Duration::from_nanos(1)).is_err()
+        };
+        assert_eq!((check(false), check(true)), (false, true));
+    }
 }

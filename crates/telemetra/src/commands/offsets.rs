@@ -50,9 +50,13 @@ impl OffsetRow {
 
     /// What keeps the job from going on.
     fn fault(&self) -> Option<String> {
-        if self.waiting > 0 {
-            return Some(format!("{} offsets behind the end wait for a transaction", self.waiting));
-        }
+        let halt = self.halt();
+        let waiting = || format!("{} offsets behind the end wait for a transaction", self.waiting);
+        halt.or_else(|| (self.waiting > 0).then(waiting))
+    }
+
+    /// Why a run would halt, or close windows early.
+    fn halt(&self) -> Option<String> {
         let (next, earliest, end) = (self.next?, self.earliest?, self.end?);
         if earliest > next {
             return Some(format!("gap: {next}..{earliest} is gone"));
@@ -197,8 +201,8 @@ fn repaired(settings: &Settings, options: &RunOptions) -> Result<Vec<String>, Jo
 mod tests {
     use super::*;
 
-    fn check(replay: u64, next: u64, there: std::ops::Range<u64>, unread: u64, fault: Option<&str>) {
-        let row = OffsetRow {
+    fn row(replay: u64, next: u64, there: std::ops::Range<u64>) -> OffsetRow {
+        OffsetRow {
             topic: "t".into(),
             partition: 0,
             generation: 0,
@@ -207,7 +211,11 @@ mod tests {
             earliest: Some(there.start),
             end: Some(there.end),
             waiting: 0,
-        };
+        }
+    }
+
+    fn check(replay: u64, next: u64, there: std::ops::Range<u64>, unread: u64, fault: Option<&str>) {
+        let row = row(replay, next, there);
         assert_eq!((row.unread(), row.fault().as_deref()), (Some(unread), fault));
     }
 
@@ -218,5 +226,15 @@ mod tests {
         check(5, 10, 7..12, 2, Some("5..7 cannot be read again"));
         check(5, 10, 11..15, 4, Some("gap: 10..11 is gone"));
         check(5, 10, 0..7, 0, Some("ends at 7, 10 was read"));
+    }
+
+    #[test]
+    fn an_open_transaction_is_told_of_and_hides_no_gap() {
+        let fault = |row: OffsetRow| OffsetRow { waiting: 3, ..row }.fault();
+        let waits = "3 offsets behind the end wait for a transaction";
+        assert_eq!(fault(row(5, 10, 0..12)).as_deref(), Some(waits));
+        assert_eq!(fault(row(5, 10, 11..15)).as_deref(), Some("gap: 10..11 is gone"));
+        let unread = OffsetRow { replay: None, next: None, ..row(0, 0, 0..0) };
+        assert_eq!(fault(unread).as_deref(), Some(waits));
     }
 }

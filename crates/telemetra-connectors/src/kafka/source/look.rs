@@ -115,7 +115,7 @@ impl Log {
             if said.is_some() && round + 1 >= ROUNDS_OF_OTHERS {
                 break;
             }
-            cluster.pause(ROUND);
+            cluster.pause(ROUND)?;
         }
         Ok(said)
     }
@@ -188,7 +188,7 @@ impl Log {
         // Leaders agreed that nothing is lost. One that was just chosen may not know yet how far all have come.
         let mut rounds = 1;
         while self.is_short(&ends) && rounds < ROUNDS_MAX {
-            cluster.pause(ROUND);
+            cluster.pause(ROUND)?;
             ends = cluster.offsets(&topic, Which::LastStable)?;
             rounds += 1;
         }
